@@ -1,0 +1,12 @@
+//! Namespace (semantics.md §19): a name and labels.
+
+use crate::kind::CheckedRead;
+use crate::message::message;
+
+message! {
+    /// A namespace. The mesh reads its name and labels alone.
+    pub struct Namespace open {
+    }
+}
+
+impl CheckedRead for Namespace {}

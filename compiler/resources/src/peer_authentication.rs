@@ -1,0 +1,65 @@
+//! PeerAuthentication (semantics.md §9): which connections a workload accepts.
+
+use crate::kind::CheckedRead;
+use crate::message::{keyword, message};
+use crate::meta::Selector;
+use crate::read::{At, Named, Reader};
+use crate::rules;
+
+keyword! {
+    /// Which connections are accepted.
+    pub enum MtlsMode {
+        /// As the next wider policy says.
+        Unset = "UNSET";
+        /// Plaintext; TLS is not ended.
+        Disable = "DISABLE";
+        /// Plaintext and mTLS.
+        Permissive = "PERMISSIVE";
+        /// mTLS alone.
+        Strict = "STRICT";
+    }
+}
+
+message! {
+    /// Which connections the workloads of a selector, a namespace or the mesh accept.
+    pub struct PeerAuthentication {
+        /// The workloads; all of the namespace if missing, all of the mesh in the root namespace.
+        selector: Option<Selector> = "selector";
+        /// For all ports.
+        mtls: Option<Mtls> = "mtls";
+        /// For one port of the workload, by its number.
+        port_level_mtls: Option<Named<Mtls>> = "portLevelMtls";
+    }
+}
+
+message! {
+    /// Which connections are accepted.
+    pub struct Mtls {
+        /// The mode; UNSET if missing.
+        mode: Option<At<MtlsMode>> = "mode";
+    }
+}
+
+impl CheckedRead for PeerAuthentication {
+    fn check(&self, cx: &mut Reader<'_>) {
+        let Some(ports) = &self.port_level_mtls else { return };
+        if self.selector.as_ref().is_none_or(|selector| selector.match_labels.is_empty()) {
+            let help = "add `selector: {matchLabels: ...}`".into();
+            cx.report(&rules::EXCLUSIVE, self.span, "`portLevelMtls` needs a selector with labels".into(), help);
+        }
+        if ports.0.is_empty() {
+            cx.report(
+                &rules::MISSING_FIELD,
+                self.span,
+                "`portLevelMtls` is empty".into(),
+                "add a port, or leave it out".into(),
+            );
+        }
+        for (port, _) in &ports.0 {
+            if !port.parse::<u32>().is_ok_and(|number| (1..=65535).contains(&number)) {
+                let message = format!("`{}` is no port", port.value);
+                cx.report(&rules::OUT_OF_RANGE, port.span, message, "write a number from 1 to 65535".into());
+            }
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! How a value of the document becomes a value of a type, and what is reported when it cannot.
+
+use std::ops::Deref;
+
+use serde_json::{Map, Value, json};
+use taut_source::{Data, FileId, Node, Place, Problem, Rule, Span, Subject, Text};
+
+use crate::message::{FieldInfo, Status};
+use crate::rules;
+
+/// A value and where it stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Its place in the file that the resource is in.
+    pub span: Span,
+}
+
+impl<T> Deref for At<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+/// A map from names to strings: labels, selectors, annotations. In the order of the file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Labels(pub Vec<(At<Text>, At<Text>)>);
+
+impl Labels {
+    /// The value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Text> {
+        self.0.iter().find(|(key, _)| key.value == name).map(|(_, value)| &value.value)
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&Text, &Text)> {
+        self.0.iter().map(|(key, value)| (&key.value, &value.value))
+    }
+}
+
+/// A type that can be read from a document.
+pub trait Read: Sized {
+    /// The value, or none after a problem was reported.
+    fn read(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self>;
+
+    /// What a missing field means; none if the field is required.
+    fn absent() -> Option<Self> {
+        None
+    }
+
+    /// The JSON Schema of the type.
+    fn schema() -> Value;
+
+    /// The fields of a message; nothing for any other type.
+    fn fields() -> &'static [FieldInfo] {
+        &[]
+    }
+}
+
+/// What is known while one document is read.
+pub struct Reader<'p> {
+    /// The file that the document is in.
+    pub file: FileId,
+    /// Who the problems are about.
+    pub subject: Option<Subject>,
+    /// Where they go.
+    pub problems: &'p mut Vec<Problem>,
+}
+
+impl Reader<'_> {
+    /// A place in the file of this document.
+    #[must_use]
+    pub fn place(&self, span: Span) -> Place {
+        Place { file: self.file, span }
+    }
+
+    /// Reports a problem about the resource being read.
+    pub fn report(&mut self, rule: &Rule, span: Span, message: String, help: String) {
+        let subject = self.subject.clone();
+        self.problems.push(Problem { help, subject, ..rule.at(self.place(span), message) });
+    }
+
+    pub(crate) fn wrong_type<T>(&mut self, node: Node<'_>, want: &str) -> Option<T> {
+        let got = match node.data() {
+            Data::Null => "nothing".to_owned(),
+            Data::Bool(_) => format!("the boolean `{}`", node.written()),
+            Data::Int(_) | Data::UInt(_) | Data::Float(_) => format!("the number `{}`", node.written()),
+            Data::Text(text) => format!("the string `{}`", shortened(text)),
+            Data::List => "a list".to_owned(),
+            Data::Map => "a map".to_owned(),
+        };
+        let help = match (want, node.data()) {
+            ("a string", Data::Bool(_) | Data::Int(_) | Data::UInt(_) | Data::Float(_)) => {
+                format!("quote it: \"{}\"", node.written())
+            }
+            ("true or false", Data::Text(text)) => match text.to_ascii_lowercase().as_str() {
+                "yes" | "on" | "y" => "write `true`: in YAML 1.2 this word is a string".into(),
+                "no" | "off" | "n" => "write `false`: in YAML 1.2 this word is a string".into(),
+                "true" | "false" => format!("take the quotes away: {}", text.to_ascii_lowercase()),
+                _ => "write `true` or `false`".into(),
+            },
+            ("a whole number", Data::Text(text)) if text.parse::<i64>().is_ok() && !text.starts_with('0') => {
+                format!("take the quotes away: {text}")
+            }
+            ("a whole number", Data::Text(text)) if text.replace('_', "").parse::<i64>().is_ok() => {
+                "write it in decimal, without underscores or leading zeros".into()
+            }
+            _ => format!("write {want}"),
+        };
+        self.report(&rules::WRONG_TYPE, node.span(), format!("`{}` is {got}, not {want}", node.path()), help);
+        None
+    }
+
+    pub(crate) fn missing<T>(&mut self, node: Node<'_>, key: &str) -> Option<T> {
+        let path = node.path();
+        let dot = if path.is_empty() { "" } else { "." };
+        let message = format!("`{path}{dot}{key}` is required");
+        self.report(&rules::MISSING_FIELD, node.span(), message, format!("add `{key}:` here"));
+        None
+    }
+
+    pub(crate) fn unknown_field(&mut self, key: Node<'_>, known: &[&str]) {
+        let written = key.text().unwrap_or_default();
+        if written == "<<" {
+            return; // reported as YAML
+        }
+        let help = match closest(written, known) {
+            Some(like) => format!("did you mean `{like}`?"),
+            None if known.is_empty() => "no field may stand here".into(),
+            None => format!("the fields here are: {}", known.join(", ")),
+        };
+        self.report(&rules::UNKNOWN_FIELD, key.span(), format!("unknown field `{}`", key.path()), help);
+    }
+
+    pub(crate) fn unknown_word<T>(&mut self, node: Node<'_>, known: &[&str]) -> Option<T> {
+        let Some(written) = node.text() else { return self.wrong_type(node, "a string") };
+        let help = match closest(written, known) {
+            Some(like) => format!("did you mean `{like}`?"),
+            None => format!("write one of: {}", known.join(", ")),
+        };
+        let message = format!("`{}` cannot be `{}`", node.path(), shortened(written));
+        self.report(&rules::UNKNOWN_WORD, node.span(), message, help);
+        None
+    }
+
+    pub(crate) fn status(&mut self, key: Node<'_>, status: Status) {
+        if let Status::Refused(instead) = status {
+            let message = format!("`{}` is not carried to the data plane", key.path());
+            self.report(&rules::UNSUPPORTED_FIELD, key.span(), message, instead.to_owned());
+        }
+    }
+
+    pub(crate) fn refused_word(&mut self, node: Node<'_>, word: &str, instead: &str) {
+        let message = format!("`{}: {word}` is not carried to the data plane", node.path());
+        self.report(&rules::UNSUPPORTED_VALUE, node.span(), message, instead.to_owned());
+    }
+}
+
+/// A text that fits in a message.
+pub(crate) fn shortened(text: &str) -> String {
+    const SHOWN: usize = 80;
+    match text.char_indices().nth(SHOWN) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+/// The known name that a misspelt one was probably meant to be.
+pub(crate) fn closest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
+    let limit = (written.chars().count() / 3).max(1);
+    let distances = known.iter().map(|name| (distance(&written.to_lowercase(), &name.to_lowercase()), *name));
+    distances.filter(|(distance, _)| *distance <= limit).min().map(|(_, name)| name)
+}
+
+/// How many letters must be put in, taken out, replaced or swapped with their neighbour.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if 1 < i && 1 < j && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+pub(crate) fn describe(schema: &mut Value, doc: &[&str]) {
+    let text: Vec<&str> = doc.iter().map(|line| line.trim()).collect();
+    if let (Value::Object(schema), false) = (schema, text.is_empty()) {
+        schema.insert("description".into(), text.join(" ").into());
+    }
+}
+
+pub(crate) fn object_schema(properties: Map<String, Value>, required: Vec<Value>, closed: bool) -> Value {
+    let mut schema = Map::new();
+    schema.insert("type".into(), "object".into());
+    schema.insert("properties".into(), properties.into());
+    if !required.is_empty() {
+        schema.insert("required".into(), required.into());
+    }
+    if closed {
+        schema.insert("additionalProperties".into(), false.into());
+    }
+    schema.into()
+}
+
+impl<T: Read> Read for Option<T> {
+    fn read(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self> {
+        T::read(node, cx).map(Some)
+    }
+
+    fn absent() -> Option<Self> {
+        Some(None)
+    }
+
+    fn schema() -> Value {
+        T::schema()
+    }
+
+    fn fields() -> &'static [FieldInfo] {
+        T::fields()
+    }
+}
+
+impl<T: Read> Read for Box<T> {
+    fn read(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self> {
+        T::read(node, cx).map(Box::new)
+    }
+
+    fn schema() -> Value {
+        T::schema()
+    }
+
+    fn fields() -> &'static [FieldInfo] {
+        T::fields()
+    }
+}
+
+impl<T: Read> Read for Vec<T> {
+    fn read(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self> {
+        if !matches!(node.data(), Data::List) {
+            return cx.wrong_type(node, "a list");
+        }
+        // An item that cannot be read is reported and left out: the rest is still checked.
+        Some(node.items().filter_map(|item| T::read(item, cx)).collect())
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Vec::new())
+    }
+
+    fn schema() -> Value {
+        json!({"type": "array", "items": T::schema()})
+    }
+
+    fn fields() -> &'static [FieldInfo] {
+        T::fields()
+    }
+}
+
+impl<T: Read> Read for At<T> {
+    fn read(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self> {
+        T::read(node, cx).map(|value| At { value, span: node.span() })
+    }
+
+    fn schema() -> Value {
+        T::schema()
+    }
+
+    fn fields() -> &'static [FieldInfo] {
+        T::fields()
+    }
+}
+
+impl Read for Labels {
+    fn read(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self> {
+        <Vec<(At<Text>, At<Text>)>>::read_pairs(node, cx).map(Labels)
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Labels::default())
+    }
+
+    fn schema() -> Value {
+        json!({"type": "object", "additionalProperties": {"type": "string"}})
+    }
+}
+
+/// Maps whose keys the user chooses, in the order of the file.
+pub(crate) trait ReadPairs: Sized {
+    fn read_pairs(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self>;
+}
+
+impl<T: Read> ReadPairs for Vec<(At<Text>, T)> {
+    fn read_pairs(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self> {
+        if !matches!(node.data(), Data::Map) {
+            return cx.wrong_type(node, "a map");
+        }
+        let mut pairs: Self = Vec::new();
+        for (key, value) in node.pairs() {
+            let name = At { value: Text::new(key.text().unwrap_or_default()), span: key.span() };
+            let Some(value) = T::read(value, cx) else { continue };
+            match pairs.iter_mut().find(|(known, _)| known.value == name.value) {
+                Some(known) => *known = (name, value), // the last one counts; reported as YAML
+                None => pairs.push((name, value)),
+            }
+        }
+        Some(pairs)
+    }
+}
+
+/// A map from names that the user chooses to messages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named<T>(pub Vec<(At<Text>, T)>);
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Named(Vec::new())
+    }
+}
+
+impl<T: Read> Read for Named<T> {
+    fn read(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self> {
+        <Vec<(At<Text>, T)>>::read_pairs(node, cx).map(Named)
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Named::default())
+    }
+
+    fn schema() -> Value {
+        json!({"type": "object", "additionalProperties": T::schema()})
+    }
+
+    fn fields() -> &'static [FieldInfo] {
+        T::fields()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_finds_its_neighbour_and_nothing_else() {
+        let known = ["hosts", "http", "gateways", "exportTo"];
+        assert_eq!(closest("host", &known), Some("hosts"));
+        assert_eq!(closest("htpt", &known), Some("http"));
+        assert_eq!(closest("gateway", &known), Some("gateways"));
+        assert_eq!(closest("export_to", &known), Some("exportTo"));
+        assert_eq!(closest("servers", &known), None);
+    }
+}

@@ -1,0 +1,178 @@
+//! The rules that reading one resource can report, apart from those in the files of the kinds.
+
+use taut_source::{Rule, Severity, Stage};
+
+pub(crate) static UNKNOWN_FIELD: Rule = Rule {
+    code: "taut::schema::unknown_field",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Schema,
+    finds: "a field that the kind does not have",
+    why: "The API server drops unknown fields silently, so a misspelt `timeout` means no timeout.",
+    bad: "kind: VirtualService\nspec:\n  hosts: [orders]\n  htpp: []",
+    good: "kind: VirtualService\nspec:\n  hosts: [orders]\n  http: []",
+};
+
+pub(crate) static WRONG_TYPE: Rule = Rule {
+    code: "taut::schema::wrong_type",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Schema,
+    finds: "a value of another type than the field has",
+    why: "The API server refuses it: a label must be a string, even if it looks like a number.",
+    bad: "labels:\n  version: 1.10",
+    good: "labels:\n  version: \"1.10\"",
+};
+
+pub(crate) static MISSING_FIELD: Rule = Rule {
+    code: "taut::schema::missing_field",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Schema,
+    finds: "a required field that is missing",
+    why: "The resource cannot be read without it.",
+    bad: "route:\n- destination: {}",
+    good: "route:\n- destination: {host: orders}",
+};
+
+pub(crate) static UNKNOWN_WORD: Rule = Rule {
+    code: "taut::schema::unknown_word",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Schema,
+    finds: "a word that is none of those the field takes",
+    why: "The words are fixed, in upper case, and no other is understood.",
+    bad: "mtls:\n  mode: strict",
+    good: "mtls:\n  mode: STRICT",
+};
+
+pub(crate) static NOT_A_RESOURCE: Rule = Rule {
+    code: "taut::schema::not_a_resource",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Schema,
+    finds: "a document of a mesh kind that has no usable apiVersion, kind or metadata.name",
+    why: "Without a name it can be neither referred to nor reported about.",
+    bad: "apiVersion: networking.istio.io/v1\nkind: VirtualService\nspec: {}",
+    good: "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: orders}\nspec: {}",
+};
+
+pub(crate) static UNKNOWN_VERSION: Rule = Rule {
+    code: "taut::schema::unknown_version",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Schema,
+    finds: "an API version that is not served for the kind",
+    why: "The API server would not find the kind and refuse the object.",
+    bad: "apiVersion: networking.istio.io/v2\nkind: VirtualService",
+    good: "apiVersion: networking.istio.io/v1\nkind: VirtualService",
+};
+
+pub(crate) static OUT_OF_RANGE: Rule = Rule {
+    code: "taut::type::range",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Type,
+    finds: "a number outside the range of its field",
+    why: "The API refuses it (semantics.md §1.2).",
+    bad: "port: {number: 70000}",
+    good: "port: {number: 7000}",
+};
+
+pub(crate) static BAD_DURATION: Rule = Rule {
+    code: "taut::type::duration",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Type,
+    finds: "a duration that cannot be read, is below one millisecond, or has fractions of one",
+    why: "Durations are strings such as `1.5s`, `100ms` or `1h`; most fields refuse less than 1ms (semantics.md §1.2).",
+    bad: "timeout: 0s",
+    good: "timeout: 500ms # or no timeout at all",
+};
+
+pub(crate) static BAD_PATTERN: Rule = Rule {
+    code: "taut::type::pattern",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Type,
+    finds: "a regular expression that RE2 refuses, or that is too long or too large",
+    why: "The data plane runs RE2: linear time, no backreferences, no look-around, at most 1024 characters.",
+    bad: "uri: {regex: \"(a\"}",
+    good: "uri: {regex: \"(a)\"}",
+};
+
+pub(crate) static BAD_VALUE: Rule = Rule {
+    code: "taut::type::value",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Type,
+    finds: "a value that the API refuses",
+    why: "A name, host, address or header that does not follow its grammar cannot match anything (semantics.md §1.2).",
+    bad: "hosts: [\"foo.*.com\"]",
+    good: "hosts: [\"*.foo.com\"]",
+};
+
+pub(crate) static EXCLUSIVE: Rule = Rule {
+    code: "taut::type::exclusive",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Type,
+    finds: "fields that cannot stand together, or a set of which one is needed",
+    why: "Only one of them could take effect.",
+    bad: "uri: {exact: /a, prefix: /b}",
+    good: "uri: {prefix: /b}",
+};
+
+pub(crate) static UNSUPPORTED_FIELD: Rule = Rule {
+    code: "taut::support::field",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Support,
+    finds: "a valid field that Taut does not carry to the data plane",
+    why: "Leaving it out silently would make the mesh do something else than what is written.",
+    bad: "a field that the table of fields marks as refused",
+    good: "what the help line says",
+};
+
+pub(crate) static UNSUPPORTED_VALUE: Rule = Rule {
+    code: "taut::support::value",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Support,
+    finds: "a valid value that Taut does not carry to the data plane",
+    why: "Leaving it out silently would make the mesh do something else than what is written.",
+    bad: "a word that the table of fields marks as refused",
+    good: "what the help line says",
+};
+
+pub(crate) static UNSUPPORTED_KIND: Rule = Rule {
+    code: "taut::support::kind",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Support,
+    finds: "a mesh resource of a kind that Taut does not carry to the data plane",
+    why: "Leaving it out silently would make the mesh do something else than what is written.",
+    bad: "kind: EnvoyFilter",
+    good: "the same wish said in the fields of another kind",
+};
+
+/// Every rule that reading resources can report.
+#[must_use]
+pub fn all() -> Vec<&'static Rule> {
+    vec![
+        &UNKNOWN_FIELD,
+        &WRONG_TYPE,
+        &MISSING_FIELD,
+        &UNKNOWN_WORD,
+        &NOT_A_RESOURCE,
+        &UNKNOWN_VERSION,
+        &OUT_OF_RANGE,
+        &BAD_DURATION,
+        &BAD_PATTERN,
+        &BAD_VALUE,
+        &EXCLUSIVE,
+        &UNSUPPORTED_FIELD,
+        &UNSUPPORTED_VALUE,
+        &UNSUPPORTED_KIND,
+    ]
+}

@@ -1,0 +1,89 @@
+//! Pod and Deployment (semantics.md §19): labels, identity and container ports of a workload.
+//!
+//! A Deployment is read through its pod template: every pod it makes is one workload class.
+
+use taut_source::Text;
+
+use crate::kind::CheckedRead;
+use crate::message::message;
+use crate::meta::Meta;
+use crate::read::At;
+use crate::scalar::Port;
+
+message! {
+    /// A Pod, or an object with a pod template.
+    pub struct Workload open {
+        /// The spec of the pod, or of the object with the template.
+        spec: Option<WorkloadSpec> = "spec";
+        /// What a cluster reported of a pod.
+        status: Option<WorkloadStatus> = "status";
+    }
+}
+
+message! {
+    /// The spec of a pod, or of an object with a pod template.
+    pub struct WorkloadSpec open {
+        /// The template of a Deployment.
+        template: Option<PodTemplate> = "template";
+        /// The service account of a pod; `default` if missing.
+        service_account_name: Option<At<Text>> = "serviceAccountName";
+        /// The containers of a pod.
+        containers: Vec<Container> = "containers";
+        /// Whether the pod has the node's network, which keeps it out of the mesh.
+        host_network: Option<At<bool>> = "hostNetwork";
+    }
+}
+
+message! {
+    /// What the pods of a Deployment look like.
+    pub struct PodTemplate open {
+        /// Their labels and annotations.
+        metadata: Option<Meta> = "metadata";
+        /// Their spec.
+        spec: Option<PodSpec> = "spec";
+    }
+}
+
+message! {
+    /// The spec of a pod in a template.
+    pub struct PodSpec open {
+        /// The service account; `default` if missing.
+        service_account_name: Option<At<Text>> = "serviceAccountName";
+        /// The containers.
+        containers: Vec<Container> = "containers";
+        /// Whether the pods have the node's network.
+        host_network: Option<At<bool>> = "hostNetwork";
+    }
+}
+
+message! {
+    /// A container.
+    pub struct Container open {
+        /// Its name.
+        name: Option<At<Text>> = "name";
+        /// Its ports, which a `targetPort` may name.
+        ports: Vec<ContainerPort> = "ports";
+    }
+}
+
+message! {
+    /// A port of a container.
+    pub struct ContainerPort open {
+        /// The name that `targetPort` refers to.
+        name: Option<At<Text>> = "name";
+        /// The number.
+        container_port: At<Port> = "containerPort";
+    }
+}
+
+message! {
+    /// What a cluster reported of a pod.
+    pub struct WorkloadStatus open {
+        /// The pod's address.
+        pod_ip: Option<At<Text>> = "podIP";
+        /// Running, Succeeded, Failed and so on.
+        phase: Option<At<Text>> = "phase";
+    }
+}
+
+impl CheckedRead for Workload {}

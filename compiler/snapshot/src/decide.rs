@@ -1,0 +1,27 @@
+//! What happens to a request: pure functions over one view.
+//!
+//! Owns: which host, which rule, which destination, whether it is allowed, whether to try again, what the path becomes.
+//! May not: send anything, keep anything, allocate where a request waits.
+//! Invariant: the proxy, `taut explain` and the verifier all ask here. There is no second implementation.
+
+mod authorize;
+mod hosts;
+mod path;
+mod pattern;
+mod request;
+mod retry;
+mod rewrite;
+mod route;
+mod split;
+mod tables;
+
+pub use authorize::{Peer, Policies, Verdict};
+pub use hosts::{HostIndex, host_without_port};
+pub use path::{BadPath, normalize};
+pub use pattern::{BadPattern, Pattern};
+pub use request::{Headers, Request};
+pub use retry::{Attempt, DEFAULT_RETRY_ATTEMPTS, default_retry, retries};
+pub use rewrite::{location, rewritten_path};
+pub use route::{Alternative, ClusterId, Destination, Forwarding, Hit, Router, ToDo};
+pub use split::split;
+pub use tables::{GatewayHost, GatewayListener, GatewayServer, ServiceEntry, Tables, VirtualHost};

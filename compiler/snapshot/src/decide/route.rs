@@ -1,0 +1,387 @@
+//! Which rule a request is for (semantics.md §3.5): the rules in order, in each its alternatives in order; the first hit counts.
+
+use regex::bytes::Regex;
+
+use super::pattern::{self, BadPattern, Pattern};
+use super::request::Request;
+use crate::Text;
+use crate::format::codec::Link;
+use crate::object::{
+    self, Action, Cluster, DirectResponse, HeaderOps, PathRewrite, Redirect, Retry, RouteTable, Rule, Target,
+};
+
+/// A cluster, by its number in the tables that made the router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClusterId(pub u32);
+
+/// What a rule does with a request.
+#[derive(Clone, Debug)]
+pub enum ToDo {
+    /// Sends it on.
+    Forward(Forwarding),
+    /// Sends its sender elsewhere.
+    Redirect(Redirect),
+    /// Answers it.
+    Respond(DirectResponse),
+}
+
+/// Where a request goes, and how.
+#[derive(Clone, Debug)]
+pub struct Forwarding {
+    /// One is drawn by weight.
+    pub destinations: Vec<Destination>,
+    /// The most that the whole exchange may take, in milliseconds; 0 means no limit.
+    pub timeout_ms: u64,
+    /// When to try again.
+    pub retry: Option<Retry>,
+    /// How the path changes.
+    pub path: Option<PathRewrite>,
+    /// The pattern of a change by pattern.
+    pub path_pattern: Option<Regex>,
+    /// The Host that the service sees; the client's own if empty.
+    pub host: Text,
+}
+
+/// One destination.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// The cluster, or the name of one that does not exist.
+    pub cluster: Result<ClusterId, Text>,
+    /// Its share.
+    pub weight: u32,
+    /// Header changes of the request.
+    pub request_headers: Option<HeaderOps>,
+    /// Header changes of the response.
+    pub response_headers: Option<HeaderOps>,
+    /// The Host that the service sees, if the rule does not say.
+    pub host: Text,
+}
+
+/// A route table, ready to be asked.
+#[derive(Clone, Debug)]
+pub struct Router {
+    rules: Vec<ReadyRule>,
+}
+
+#[derive(Clone, Debug)]
+struct ReadyRule {
+    name: Text,
+    alternatives: Vec<Alternative>,
+    todo: ToDo,
+    request_headers: Option<HeaderOps>,
+    response_headers: Option<HeaderOps>,
+}
+
+/// The rule and the alternative that a request hit.
+#[derive(Clone, Copy, Debug)]
+pub struct Hit<'t> {
+    /// The rule's number in the table.
+    pub rule: usize,
+    /// The alternative; none if the rule takes every request.
+    pub alternative: Option<&'t Alternative>,
+    /// What logs and metrics call the rule.
+    pub name: &'t Text,
+    /// What to do.
+    pub todo: &'t ToDo,
+    /// Header changes of the request.
+    pub request_headers: Option<&'t HeaderOps>,
+    /// Header changes of the response.
+    pub response_headers: Option<&'t HeaderOps>,
+    /// How much of the path the rule matched: what a rewrite or redirect replaces.
+    pub matched: usize,
+}
+
+/// Conditions that all hold.
+#[derive(Clone, Debug)]
+pub struct Alternative {
+    /// Added to the rule's name.
+    pub name: Text,
+    path: Option<Matcher>,
+    ignore_case: bool,
+    method: Option<Matcher>,
+    scheme: Option<Matcher>,
+    authority: Option<Matcher>,
+    headers: Vec<(Text, Matcher)>,
+    without_headers: Vec<(Text, Matcher)>,
+    query: Vec<(Text, Matcher)>,
+}
+
+#[derive(Clone, Debug)]
+enum Matcher {
+    Present,
+    Exact(Text),
+    Prefix(Text),
+    Regex(Pattern),
+    Below(Text),
+}
+
+/// The first condition of an alternative that a request does not meet, in words; for `explain`.
+pub(crate) type Unmet = String;
+
+impl Matcher {
+    fn new(matcher: &object::Matcher) -> Result<Matcher, BadPattern> {
+        Ok(match matcher {
+            object::Matcher::Present => Matcher::Present,
+            object::Matcher::Exact(text) => Matcher::Exact(text.clone()),
+            object::Matcher::Prefix(text) => Matcher::Prefix(text.clone()),
+            object::Matcher::Regex(text) => Matcher::Regex(Pattern::whole(text)?),
+            object::Matcher::Below(text) => Matcher::Below(text.clone()),
+        })
+    }
+
+    fn matches(&self, value: &[u8], ignore_case: bool) -> bool {
+        let starts = |prefix: &str| {
+            value.get(..prefix.len()).is_some_and(|start| {
+                if ignore_case { start.eq_ignore_ascii_case(prefix.as_bytes()) } else { start == prefix.as_bytes() }
+            })
+        };
+        match self {
+            Matcher::Present => true,
+            Matcher::Exact(text) => text.len() == value.len() && starts(text),
+            Matcher::Prefix(text) => starts(text),
+            Matcher::Regex(pattern) => pattern.matches(value),
+            Matcher::Below(text) => {
+                let text = text.trim_end_matches('/');
+                starts(text) && matches!(value.get(text.len()), None | Some(b'/'))
+            }
+        }
+    }
+
+    fn matches_text(&self, value: &str) -> bool {
+        self.matches(value.as_bytes(), false)
+    }
+}
+
+impl Alternative {
+    fn new(from: &object::Alternative) -> Result<Alternative, BadPattern> {
+        let one = |matcher: &Option<object::Matcher>| matcher.as_ref().map(Matcher::new).transpose();
+        let named = |list: &[object::NamedMatcher]| -> Result<Vec<_>, BadPattern> {
+            list.iter().map(|it| Ok((it.name.clone(), Matcher::new(&it.value)?))).collect()
+        };
+        Ok(Alternative {
+            name: from.name.clone(),
+            path: one(&from.path)?,
+            ignore_case: from.ignore_case,
+            method: one(&from.method)?,
+            scheme: one(&from.scheme)?,
+            authority: one(&from.authority)?,
+            headers: named(&from.headers)?,
+            without_headers: named(&from.without_headers)?,
+            query: named(&from.query)?,
+        })
+    }
+
+    fn path_matches(&self, path: &str) -> bool {
+        self.path.as_ref().is_none_or(|matcher| matcher.matches(path.as_bytes(), self.ignore_case))
+    }
+
+    fn matches(&self, request: &Request<'_>) -> bool {
+        let text =
+            |matcher: &Option<Matcher>, value: &str| matcher.as_ref().is_none_or(|matcher| matcher.matches_text(value));
+        self.path_matches(request.path)
+            && text(&self.method, request.method)
+            && text(&self.scheme, request.scheme)
+            && text(&self.authority, request.authority)
+            && self.headers.iter().all(|(name, matcher)| header_matches(request, name, matcher))
+            && self.without_headers.iter().all(|(name, matcher)| header_differs(request, name, matcher))
+            && self.query.iter().all(|(name, matcher)| parameter_matches(request, name, matcher))
+    }
+
+    /// The first condition that a request does not meet.
+    #[must_use]
+    pub fn unmet(&self, request: &Request<'_>) -> Option<Unmet> {
+        let text = |what: &str, matcher: &Option<Matcher>, value: &str| {
+            let matcher = matcher.as_ref().filter(|matcher| !matcher.matches_text(value))?;
+            Some(format!("the {what} `{value}` {}", matcher.unmet()))
+        };
+        if let (Some(matcher), false) = (&self.path, self.path_matches(request.path)) {
+            return Some(format!("the path `{}` {}", request.path, matcher.unmet()));
+        }
+        text("method", &self.method, request.method)
+            .or_else(|| text("scheme", &self.scheme, request.scheme))
+            .or_else(|| text("host", &self.authority, request.authority))
+            .or_else(|| {
+                let (name, matcher) =
+                    self.headers.iter().find(|(name, matcher)| !header_matches(request, name, matcher))?;
+                Some(format!("the header `{name}` {}", matcher.unmet()))
+            })
+            .or_else(|| {
+                let (name, _) =
+                    self.without_headers.iter().find(|(name, matcher)| !header_differs(request, name, matcher))?;
+                Some(format!("the header `{name}` is one that the rule excludes"))
+            })
+            .or_else(|| {
+                let (name, matcher) =
+                    self.query.iter().find(|(name, matcher)| !parameter_matches(request, name, matcher))?;
+                Some(format!("the query parameter `{name}` {}", matcher.unmet()))
+            })
+    }
+
+    /// How much of a path that matches is what a rewrite replaces.
+    fn matched(&self, path: &str) -> usize {
+        match &self.path {
+            Some(Matcher::Prefix(prefix)) => prefix.len(),
+            Some(Matcher::Below(prefix)) => prefix.trim_end_matches('/').len(),
+            Some(Matcher::Exact(_) | Matcher::Regex(_)) => path.len(),
+            // Without a condition on the path, the prefix `/` is replaced.
+            Some(Matcher::Present) | None => 1,
+        }
+    }
+}
+
+impl Matcher {
+    fn unmet(&self) -> String {
+        match self {
+            Matcher::Present => "is missing".to_owned(),
+            Matcher::Exact(text) => format!("is not `{text}`"),
+            Matcher::Prefix(text) => format!("does not start with `{text}`"),
+            Matcher::Regex(_) => "does not match the pattern".to_owned(),
+            Matcher::Below(text) => format!("is not below `{text}`"),
+        }
+    }
+}
+
+/// A header that is repeated matches if any of its values does (verification.md §4).
+fn header_matches(request: &Request<'_>, name: &str, matcher: &Matcher) -> bool {
+    request.headers.any(name, &mut |value| matcher.matches(value, false)) == Some(true)
+}
+
+fn header_differs(request: &Request<'_>, name: &str, matcher: &Matcher) -> bool {
+    match request.headers.any(name, &mut |value| matcher.matches(value, false)) {
+        Some(matched) => !matched,
+        // A missing header counts as empty, but for a rule about its presence.
+        None => matches!(matcher, Matcher::Present) || !matcher.matches(b"", false),
+    }
+}
+
+fn parameter_matches(request: &Request<'_>, name: &str, matcher: &Matcher) -> bool {
+    request.query_parameter(name).is_some_and(|value| matcher.matches_text(value))
+}
+
+impl Router {
+    /// A router of a table. `number` gives the cluster that a link leads to.
+    ///
+    /// # Errors
+    /// If a pattern cannot be compiled.
+    pub fn new(table: &RouteTable, number: &mut dyn FnMut(Link<Cluster>) -> ClusterId) -> Result<Router, BadPattern> {
+        Ok(Router { rules: table.rules.iter().map(|rule| ReadyRule::new(rule, number)).collect::<Result<_, _>>()? })
+    }
+
+    /// The rule for a request.
+    #[must_use]
+    pub fn route(&self, request: &Request<'_>) -> Option<Hit<'_>> {
+        self.rules.iter().enumerate().find_map(|(number, rule)| {
+            let alternative = match rule.alternatives.as_slice() {
+                [] => None,
+                some => Some(some.iter().find(|alternative| alternative.matches(request))?),
+            };
+            Some(rule.hit(number, alternative, request))
+        })
+    }
+
+    /// How many rules there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether there is no rule.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// What all rules do.
+    pub fn todos(&self) -> impl Iterator<Item = &ToDo> {
+        self.rules.iter().map(|rule| &rule.todo)
+    }
+
+    /// For each rule before `until`, the condition that each alternative's first failed one.
+    pub fn unmet<'r>(
+        &'r self,
+        request: &'r Request<'r>,
+        until: usize,
+    ) -> impl Iterator<Item = (usize, Vec<Unmet>)> + 'r {
+        self.rules.iter().take(until).enumerate().map(|(number, rule)| {
+            (number, rule.alternatives.iter().filter_map(|alternative| alternative.unmet(request)).collect())
+        })
+    }
+}
+
+impl ReadyRule {
+    fn new(rule: &Rule, number: &mut dyn FnMut(Link<Cluster>) -> ClusterId) -> Result<ReadyRule, BadPattern> {
+        Ok(ReadyRule {
+            name: rule.name.clone(),
+            alternatives: rule.alternatives.iter().map(Alternative::new).collect::<Result<_, _>>()?,
+            todo: match &rule.action {
+                Action::Forward(forward) => ToDo::Forward(Forwarding::new(forward, number)?),
+                Action::Redirect(redirect) => ToDo::Redirect(redirect.clone()),
+                Action::Respond(respond) => ToDo::Respond(respond.clone()),
+            },
+            request_headers: rule.request_headers.clone(),
+            response_headers: rule.response_headers.clone(),
+        })
+    }
+
+    fn hit<'t>(&'t self, rule: usize, alternative: Option<&'t Alternative>, request: &Request<'_>) -> Hit<'t> {
+        Hit {
+            rule,
+            alternative,
+            name: &self.name,
+            todo: &self.todo,
+            request_headers: self.request_headers.as_ref(),
+            response_headers: self.response_headers.as_ref(),
+            matched: alternative.map_or(1, |alternative| alternative.matched(request.path)),
+        }
+    }
+}
+
+impl Forwarding {
+    fn new(
+        forward: &object::Forward,
+        number: &mut dyn FnMut(Link<Cluster>) -> ClusterId,
+    ) -> Result<Forwarding, BadPattern> {
+        let path_pattern = match &forward.path {
+            Some(PathRewrite::Regex(regex)) => Some(pattern::compile(&regex.pattern)?),
+            _ => None,
+        };
+        let mut destination = |to: &object::Weighted| Destination {
+            cluster: match &to.target {
+                Target::Cluster(link) => Ok(number(*link)),
+                Target::Missing(name) => Err(name.clone()),
+            },
+            weight: to.weight,
+            request_headers: to.request_headers.clone(),
+            response_headers: to.response_headers.clone(),
+            host: to.host.clone(),
+        };
+        Ok(Forwarding {
+            destinations: forward.destinations.iter().map(&mut destination).collect(),
+            timeout_ms: forward.timeout_ms,
+            retry: forward.retry.clone(),
+            path: forward.path.clone(),
+            path_pattern,
+            host: forward.host.clone(),
+        })
+    }
+
+    /// All of it to one cluster, tried again as by default: what happens without a rule.
+    #[must_use]
+    pub fn to(cluster: ClusterId) -> Forwarding {
+        let destination = Destination {
+            cluster: Ok(cluster),
+            weight: 1,
+            request_headers: None,
+            response_headers: None,
+            host: Text::default(),
+        };
+        Forwarding {
+            destinations: vec![destination],
+            timeout_ms: 0,
+            retry: Some(super::default_retry()),
+            path: None,
+            path_pattern: None,
+            host: Text::default(),
+        }
+    }
+}

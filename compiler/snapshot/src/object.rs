@@ -1,0 +1,139 @@
+//! What is in a snapshot: immutable objects that name each other by digest.
+//!
+//! Owns: the kinds of objects, the digest of each, and which others one leads to.
+//! Invariant: an object's digest is that of its kind's byte followed by its canonical encoding.
+
+mod authority;
+mod authz;
+mod certificate;
+mod cluster;
+mod listener;
+mod map;
+mod mesh;
+mod root;
+mod route;
+mod service;
+mod view;
+
+pub use authority::Authority;
+pub use authz::{
+    AuthzRule, Clause, Conjunction, HeaderTest, IpBlock, Policy, PolicySet, ServiceAccountTest, Test, TextTest,
+};
+pub use certificate::Certificate;
+pub use cluster::{
+    Balancer, Cluster, ClusterTls, DnsName, EndpointSource, Identities, Limits, Outlier, Protocol, ServiceSelector,
+    TargetPort, WorkloadSelector, cluster_name,
+};
+pub use listener::{HostEntry, HostTable, Listener, Server};
+pub use map::{Bucket, Map, bucket_of};
+pub use mesh::{Mesh, PathNormalization};
+pub use root::Root;
+pub use route::{
+    Action, Alternative, DirectResponse, Forward, HeaderOps, Matcher, NamedMatcher, PathRewrite, Redirect,
+    RedirectPath, RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target, Weighted,
+};
+pub use service::{Layer, Service, ServicePort};
+pub use view::{Inbound, MtlsMode, View};
+
+use crate::Digest;
+use crate::format::codec::{self, BadBytes, Decode, Encode, Link};
+
+macro_rules! objects {
+    ($($Type:ident = $kind:literal $word:literal,)*) => {
+        /// An object of any kind.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "each is documented at its type")]
+        pub enum Object {
+            $($Type($Type),)*
+        }
+
+        impl Object {
+            /// Reads the bytes of an object.
+            ///
+            /// # Errors
+            /// Where they are not exactly one canonical encoding of a known kind.
+            pub fn decode(bytes: &[u8]) -> Result<Object, BadBytes> {
+                let (kind, body) = bytes.split_first().ok_or(BadBytes { offset: 0, problem: "an empty object" })?;
+                match kind {
+                    $($kind => codec::decode_all(body).map(Object::$Type),)*
+                    _ => Err(BadBytes { offset: 0, problem: "an unknown kind of object" }),
+                }
+            }
+
+            /// The word for its kind.
+            #[must_use]
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Object::$Type(_) => $word,)*
+                }
+            }
+
+            /// The objects that it names.
+            #[must_use]
+            pub fn links(&self) -> Vec<Digest> {
+                match self {
+                    $(Object::$Type(value) => value.links(),)*
+                }
+            }
+        }
+
+        $(
+            impl ObjectKind for $Type {
+                const KIND: u8 = $kind;
+                const WORD: &'static str = $word;
+            }
+        )*
+    };
+}
+
+// Numbers are forever.
+objects! {
+    Root = 1 "root",
+    Bucket = 2 "bucket",
+    View = 3 "view",
+    Layer = 4 "layer",
+    Service = 5 "service",
+    RouteTable = 6 "routes",
+    Cluster = 7 "cluster",
+    PolicySet = 8 "policies",
+    Listener = 9 "listener",
+    HostTable = 10 "hosts",
+    Certificate = 11 "certificate",
+    Authority = 12 "authority",
+    Mesh = 13 "mesh",
+}
+
+/// A type whose values are objects of their own.
+pub trait ObjectKind: Encode + Decode {
+    /// The byte before the encoding.
+    const KIND: u8;
+    /// The word for it.
+    const WORD: &'static str;
+
+    /// The bytes that are stored and hashed.
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![Self::KIND];
+        self.encode(&mut bytes);
+        bytes
+    }
+
+    /// Reads the bytes of an object of this kind.
+    ///
+    /// # Errors
+    /// Where they are anything else.
+    fn from_bytes(bytes: &[u8]) -> Result<Self, BadBytes> {
+        match bytes.split_first() {
+            Some((kind, body)) if *kind == Self::KIND => codec::decode_all(body),
+            _ => Err(BadBytes { offset: 0, problem: "an object of another kind" }),
+        }
+    }
+}
+
+/// The objects that an object names, in the order of its fields.
+pub(crate) trait Links {
+    fn links(&self) -> Vec<Digest>;
+}
+
+fn digests<T>(links: impl IntoIterator<Item = Link<T>>) -> Vec<Digest> {
+    links.into_iter().map(|link| link.digest).collect()
+}

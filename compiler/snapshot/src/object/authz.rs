@@ -1,0 +1,150 @@
+//! Who may ask a workload for what (semantics.md §11).
+//!
+//! Every attribute is one `Test`, so that a rule is plain logic: any of `from`, any of `to`, all of `when`; each of
+//! them clauses that all hold; a clause holds if any of its tests does, or, negated, if none does.
+
+use super::Links;
+use crate::format::codec::{Blob, choice, record};
+use crate::{Digest, Text};
+
+record! {
+    /// The policies of a workload.
+    pub struct PolicySet {
+        /// Any match rejects.
+        pub deny: Vec<Policy> = 1,
+        /// If there is any, one must match.
+        pub allow: Vec<Policy> = 2,
+    }
+}
+
+record! {
+    /// One policy.
+    pub struct Policy {
+        /// `namespace/name`.
+        pub name: Text = 1,
+        /// Any of these matches; with none, nothing does.
+        pub rules: Vec<AuthzRule> = 2,
+        /// Whether it is only counted.
+        pub dry_run: bool = 3,
+    }
+}
+
+record! {
+    /// One rule. A part that is empty matches everything.
+    pub struct AuthzRule {
+        /// Any of these sources.
+        pub from: Vec<Conjunction> = 1,
+        /// Any of these operations.
+        pub to: Vec<Conjunction> = 2,
+        /// All of these conditions.
+        pub when: Vec<Clause> = 3,
+    }
+}
+
+record! {
+    /// Clauses that all hold.
+    pub struct Conjunction {
+        /// The clauses.
+        pub clauses: Vec<Clause> = 1,
+    }
+}
+
+record! {
+    /// Tests of which one holds.
+    pub struct Clause {
+        /// Whether it is that none of them holds.
+        pub negated: bool = 1,
+        /// The tests.
+        pub any: Vec<Test> = 2,
+    }
+}
+
+choice! {
+    /// One test of one attribute.
+    pub enum Test {
+        /// The peer's identity without `spiffe://`.
+        Principal(TextTest) = 0,
+        /// The namespace in the peer's identity; `*` stands for anything, anywhere.
+        Namespace(Text) = 1,
+        /// The service account in the peer's identity.
+        ServiceAccount(ServiceAccountTest) = 2,
+        /// The trust domain in the peer's identity.
+        TrustDomain(TextTest) = 3,
+        /// The address at the other end of the connection.
+        SourceIp(IpBlock) = 4,
+        /// The Host header, compared without regard to case.
+        Host(TextTest) = 5,
+        /// The method.
+        Method(TextTest) = 6,
+        /// The path without the query.
+        Path(TextTest) = 7,
+        /// The workload's port.
+        Port(u16) = 8,
+        /// A header.
+        Header(HeaderTest) = 9,
+        /// The address that the connection came to.
+        DestinationIp(IpBlock) = 10,
+        /// The server name of the connection.
+        ServerName(TextTest) = 11,
+    }
+}
+
+choice! {
+    /// How a text is compared.
+    pub enum TextTest {
+        /// It equals this.
+        Exact(Text) = 0,
+        /// It starts with this.
+        Prefix(Text) = 1,
+        /// It ends with this.
+        Suffix(Text) = 2,
+        /// It is there and not empty.
+        Present = 3,
+        /// It fits this path template: `{*}` is one segment, `{**}` any number.
+        Template(Text) = 4,
+    }
+}
+
+record! {
+    /// A header and its value.
+    pub struct HeaderTest {
+        /// The name in lower case.
+        pub name: Text = 1,
+        /// The value.
+        pub value: TextTest = 2,
+    }
+}
+
+record! {
+    /// A service account in any trust domain.
+    pub struct ServiceAccountTest {
+        /// Its namespace.
+        pub namespace: Text = 1,
+        /// Its name.
+        pub name: Text = 2,
+    }
+}
+
+record! {
+    /// Addresses with a common prefix.
+    pub struct IpBlock {
+        /// 4 or 16 bytes.
+        pub address: Blob = 1,
+        /// How many of its bits count.
+        pub bits: u8 = 2,
+    }
+}
+
+impl Test {
+    /// Whether the attribute exists for HTTP alone (semantics.md §11.5).
+    #[must_use]
+    pub fn http_only(&self) -> bool {
+        matches!(self, Test::Host(_) | Test::Method(_) | Test::Path(_) | Test::Header(_))
+    }
+}
+
+impl Links for PolicySet {
+    fn links(&self) -> Vec<Digest> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,25 @@
+//! The root: its digest is the snapshot's id.
+
+use super::{Authority, Links, Map, Mesh};
+use crate::Digest;
+use crate::format::codec::{Link, record};
+
+record! {
+    /// Everything that the fleet runs, by digest.
+    pub struct Root {
+        /// What holds for the whole mesh.
+        pub mesh: Link<Mesh> = 1,
+        /// The views of the workloads, by `namespace/name`.
+        pub views: Map = 2,
+        /// What the certificate authority runs.
+        pub authority: Link<Authority> = 3,
+    }
+}
+
+impl Links for Root {
+    fn links(&self) -> Vec<Digest> {
+        let mut links = vec![self.mesh.digest, self.authority.digest];
+        links.extend(self.views.buckets.iter().map(|(_, bucket)| bucket.digest));
+        links
+    }
+}

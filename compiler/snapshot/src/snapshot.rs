@@ -1,0 +1,250 @@
+//! A whole snapshot in memory, and what it takes to believe one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::format::codec::{BadBytes, Link};
+use crate::object::{Bucket, Layer, Map, Object, ObjectKind, Root, Service, View};
+use crate::{Digest, Text};
+
+/// Why a snapshot, or a part of one, cannot be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadSnapshot {
+    /// The bytes of the file are wrong.
+    File(BadBytes),
+    /// The bytes of an object are not what its name says.
+    Digest(Digest),
+    /// An object cannot be decoded.
+    Object(Digest, BadBytes),
+    /// An object is named and is not there.
+    Missing(Digest),
+    /// An object is there and nothing names it.
+    Unreachable(Digest),
+    /// An object decodes and says something impossible.
+    Meaning(Digest, String),
+}
+
+impl fmt::Display for BadSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BadSnapshot::File(bad) => write!(f, "not a snapshot: {bad}"),
+            BadSnapshot::Digest(name) => {
+                write!(f, "object {} does not have the bytes that its name says", name.short())
+            }
+            BadSnapshot::Object(name, bad) => write!(f, "object {}: {bad}", name.short()),
+            BadSnapshot::Missing(name) => write!(f, "object {} is missing", name.short()),
+            BadSnapshot::Unreachable(name) => write!(f, "nothing leads to object {}", name.short()),
+            BadSnapshot::Meaning(name, what) => write!(f, "object {}: {what}", name.short()),
+        }
+    }
+}
+
+impl std::error::Error for BadSnapshot {}
+
+/// Objects by digest. The bytes are checked against the name whenever an object is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Objects {
+    by_digest: BTreeMap<Digest, Arc<[u8]>>,
+}
+
+impl Objects {
+    /// Adds the bytes of an object under the name that they have.
+    pub fn insert_bytes(&mut self, bytes: Arc<[u8]>) -> Digest {
+        let digest = Digest::of(&bytes);
+        self.by_digest.insert(digest, bytes);
+        digest
+    }
+
+    /// Adds bytes under a name that was found in a file; reading checks it.
+    pub(crate) fn insert_unchecked(&mut self, digest: Digest, bytes: Arc<[u8]>) {
+        self.by_digest.insert(digest, bytes);
+    }
+
+    /// Adds an object.
+    pub fn insert<T: ObjectKind>(&mut self, object: &T) -> Link<T> {
+        Link::to(self.insert_bytes(object.to_bytes().into()))
+    }
+
+    /// The bytes of an object, unchecked.
+    #[must_use]
+    pub fn bytes(&self, digest: Digest) -> Option<&Arc<[u8]>> {
+        self.by_digest.get(&digest)
+    }
+
+    /// Whether an object is there.
+    #[must_use]
+    pub fn contains(&self, digest: Digest) -> bool {
+        self.by_digest.contains_key(&digest)
+    }
+
+    /// All objects by name.
+    pub fn iter(&self) -> impl Iterator<Item = (Digest, &Arc<[u8]>)> {
+        self.by_digest.iter().map(|(digest, bytes)| (*digest, bytes))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_digest.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_digest.is_empty()
+    }
+
+    fn checked(&self, digest: Digest) -> Result<&[u8], BadSnapshot> {
+        let bytes = self.by_digest.get(&digest).ok_or(BadSnapshot::Missing(digest))?;
+        if Digest::of(bytes) == digest { Ok(bytes) } else { Err(BadSnapshot::Digest(digest)) }
+    }
+
+    /// Reads an object of a known kind.
+    ///
+    /// # Errors
+    /// If it is missing, or its bytes are not what its name says, or not of that kind.
+    pub fn read<T: ObjectKind>(&self, link: Link<T>) -> Result<T, BadSnapshot> {
+        T::from_bytes(self.checked(link.digest)?).map_err(|bad| BadSnapshot::Object(link.digest, bad))
+    }
+
+    /// Reads an object of any kind.
+    ///
+    /// # Errors
+    /// If it is missing, or its bytes are not what its name says.
+    pub fn read_any(&self, digest: Digest) -> Result<Object, BadSnapshot> {
+        Object::decode(self.checked(digest)?).map_err(|bad| BadSnapshot::Object(digest, bad))
+    }
+
+    /// The entries of a map, bucket by bucket.
+    ///
+    /// # Errors
+    /// If a bucket is missing or wrong.
+    pub fn entries(&self, map: &Map) -> Result<Vec<(Text, Digest)>, BadSnapshot> {
+        let mut entries = Vec::new();
+        for (_, bucket) in &map.buckets {
+            entries.extend(self.read(*bucket)?.entries);
+        }
+        entries.sort();
+        Ok(entries)
+    }
+
+    /// Cuts entries into buckets, and adds these.
+    pub fn insert_map(&mut self, entries: BTreeMap<Text, Digest>) -> Map {
+        let count = entries.len() as u64;
+        let mut buckets: BTreeMap<u32, Vec<(Text, Digest)>> = BTreeMap::new();
+        for (name, digest) in entries {
+            buckets.entry(crate::object::bucket_of(&name, count)).or_default().push((name, digest));
+        }
+        let buckets = buckets.into_iter().map(|(number, entries)| (number, self.insert(&Bucket { entries }))).collect();
+        Map { count, buckets }
+    }
+
+    /// Every object that one leads to, itself included, in the order in which a walk meets them.
+    ///
+    /// # Errors
+    /// If one is missing or wrong.
+    pub fn closure(&self, from: impl IntoIterator<Item = Digest>) -> Result<Vec<Digest>, BadSnapshot> {
+        let mut seen = BTreeSet::new();
+        let mut order = Vec::new();
+        let mut waiting: Vec<Digest> = from.into_iter().collect();
+        while let Some(digest) = waiting.pop() {
+            if seen.insert(digest) {
+                order.push(digest);
+                waiting.extend(self.read_any(digest)?.links());
+            }
+        }
+        Ok(order)
+    }
+}
+
+/// An immutable result of compilation: objects, of which one is the root. Its id is the root's digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The id.
+    pub id: Digest,
+    /// The objects.
+    pub objects: Objects,
+}
+
+impl Snapshot {
+    /// The root object.
+    ///
+    /// # Errors
+    /// If it is missing or wrong.
+    pub fn root(&self) -> Result<Root, BadSnapshot> {
+        self.objects.read(Link::to(self.id))
+    }
+
+    /// The names of all workloads.
+    ///
+    /// # Errors
+    /// If an object on the way is missing or wrong.
+    pub fn workloads(&self) -> Result<Vec<(Text, Link<View>)>, BadSnapshot> {
+        let entries = self.objects.entries(&self.root()?.views)?;
+        Ok(entries.into_iter().map(|(name, digest)| (name, Link::to(digest))).collect())
+    }
+
+    /// The view of a workload, by `namespace/name`.
+    ///
+    /// # Errors
+    /// If an object on the way is missing or wrong.
+    pub fn view_of(&self, workload: &str) -> Result<Option<Link<View>>, BadSnapshot> {
+        view_of(&self.objects, self.id, workload)
+    }
+
+    /// Checks everything: every digest, every encoding, every link, and that nothing is there which nothing needs.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn verify(&self) -> Result<(), BadSnapshot> {
+        self.root()?;
+        let reached: BTreeSet<Digest> = self.objects.closure([self.id])?.into_iter().collect();
+        match self.objects.iter().find(|(digest, _)| !reached.contains(digest)) {
+            Some((digest, _)) => Err(BadSnapshot::Unreachable(digest)),
+            None => Ok(()),
+        }
+    }
+
+    /// The objects that a member with this workload's view may be given, and nothing else: the root, the bucket that
+    /// proves which view is its own, and all that the view leads to.
+    ///
+    /// # Errors
+    /// If an object on the way is missing or wrong.
+    pub fn objects_of(&self, workload: &str) -> Result<Option<Vec<Digest>>, BadSnapshot> {
+        let root = self.root()?;
+        let Some(bucket) = root.views.bucket(workload) else { return Ok(None) };
+        let Some(view) = self.objects.read(bucket)?.get(workload) else { return Ok(None) };
+        let mut objects = vec![self.id, bucket.digest];
+        objects.extend(self.objects.closure([view])?);
+        Ok(Some(objects))
+    }
+
+    /// The objects that a certificate authority may be given: the root and its own.
+    ///
+    /// # Errors
+    /// If an object on the way is missing or wrong.
+    pub fn objects_of_authority(&self) -> Result<Vec<Digest>, BadSnapshot> {
+        Ok(vec![self.id, self.root()?.authority.digest])
+    }
+}
+
+/// The view of a workload in a snapshot of which only a part may be there.
+///
+/// # Errors
+/// If an object on the way is missing or wrong.
+pub fn view_of(objects: &Objects, id: Digest, workload: &str) -> Result<Option<Link<View>>, BadSnapshot> {
+    let root: Root = objects.read(Link::to(id))?;
+    let Some(bucket) = root.views.bucket(workload) else { return Ok(None) };
+    Ok(objects.read(bucket)?.get(workload).map(Link::to))
+}
+
+/// The services of a layer.
+///
+/// # Errors
+/// If an object on the way is missing or wrong.
+pub fn services_of(objects: &Objects, layer: Link<Layer>) -> Result<Vec<Service>, BadSnapshot> {
+    let layer = objects.read(layer)?;
+    let entries = objects.entries(&layer.services)?;
+    entries.into_iter().map(|(_, digest)| objects.read(Link::<Service>::to(digest))).collect()
+}

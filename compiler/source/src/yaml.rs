@@ -1,0 +1,273 @@
+//! YAML text to documents.
+//!
+//! Owns: where one document ends and the next begins, the limits, and what is refused as YAML.
+//! May not: know any resource.
+//!
+//! A stream is split at its document markers before anything parses it, so that one broken document never hides the
+//! next. What a document means is what `serde_yaml` reads in it; where its values stand comes from `libyaml-safer`,
+//! which has the same grammar (`reference`).
+
+mod reference;
+mod split;
+
+use std::sync::Arc;
+
+use crate::{FileId, Place, Problem, Rule, Severity, SourceFile, Span, Stage, Tree};
+
+/// The most values that one document may hold, aliases expanded: 64 times what the largest object that etcd takes
+/// (1.5 MiB) could hold, and what keeps an alias bomb below 200 MB.
+pub const NODES_MAX: usize = 4_000_000;
+
+/// The deepest nesting of one document. Kubernetes resources reach 20; serde_yaml gives up at 128.
+pub(crate) const DEPTH_MAX: usize = 100;
+
+/// The largest document. A `List` of a whole cluster may be some MB; more is a mistake and would cost seconds.
+const DOCUMENT_BYTES_MAX: usize = 32 << 20;
+
+/// One YAML document of a file.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// From its marker (or its first line) to the next one.
+    pub span: Span,
+    /// Its values.
+    pub tree: Tree,
+}
+
+/// All documents of a file that hold anything, and what was wrong with the others.
+#[must_use]
+pub fn read_documents(file: &SourceFile, id: FileId) -> (Vec<Document>, Vec<Problem>) {
+    let mut documents = Vec::new();
+    let mut problems = Vec::new();
+    let text: Arc<str> = match std::str::from_utf8(&file.bytes) {
+        Ok(text) => text.into(),
+        Err(error) => {
+            let at = place(id, error.valid_up_to(), error.valid_up_to() + error.error_len().unwrap_or(1));
+            let message = format!("not UTF-8: byte 0x{:02x} cannot stand here", file.bytes[error.valid_up_to()]);
+            problems.push(Problem { help: "save the file as UTF-8".into(), ..NOT_UTF8.at(at, message) });
+            return (documents, problems);
+        }
+    };
+    for chunk in split::split(&text) {
+        let span = place(id, chunk.start, chunk.end).span;
+        if DOCUMENT_BYTES_MAX < chunk.len() {
+            let message = format!("a document of {} MB", chunk.len() >> 20);
+            let help = format!("split it: {} MB is the most that one document may have", DOCUMENT_BYTES_MAX >> 20);
+            problems.push(Problem { help, ..TOO_LARGE.at(place(id, chunk.start, chunk.start + 1), message) });
+            continue;
+        }
+        match reference::read(&text, chunk, id, &mut problems) {
+            Some(tree) if tree.root().is_null() => {}
+            Some(tree) => documents.push(Document { span, tree }),
+            None => {}
+        }
+    }
+    (documents, problems)
+}
+
+/// A place from offsets that are known to lie in a file.
+pub(crate) fn place(file: FileId, start: usize, end: usize) -> Place {
+    let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    Place { file, span: Span { start: offset(start), end: offset(end.max(start)) } }
+}
+
+/// Every rule that this stage can report.
+#[must_use]
+pub fn rules() -> Vec<&'static Rule> {
+    vec![&NOT_UTF8, &SYNTAX, &DUPLICATE_KEY, &TOO_DEEP, &TOO_LARGE, &TAGGED, &MERGE_KEY, &KEY_NOT_TEXT]
+}
+
+static NOT_UTF8: Rule = Rule {
+    code: "taut::yaml::not_utf8",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Yaml,
+    finds: "a file that is not UTF-8",
+    why: "YAML is Unicode text. Guessing another encoding could change a name without a trace.",
+    bad: "a file saved as Latin-1 or UTF-16",
+    good: "the same file saved as UTF-8",
+};
+
+pub(crate) static SYNTAX: Rule = Rule {
+    code: "taut::yaml::syntax",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Yaml,
+    finds: "text that is not YAML",
+    why: "Nothing in this document can be read. The other documents of the file are still checked.",
+    bad: "metadata: {name: orders",
+    good: "metadata: {name: orders}",
+};
+
+pub(crate) static DUPLICATE_KEY: Rule = Rule {
+    code: "taut::yaml::duplicate_key",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Yaml,
+    finds: "a key that stands twice in one map",
+    why: "Readers disagree: some take the last, some the first, the API server refuses it.",
+    bad: "spec:\n  host: orders\n  host: payments",
+    good: "spec:\n  host: orders",
+};
+
+pub(crate) static TOO_DEEP: Rule = Rule {
+    code: "taut::yaml::too_deep",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Yaml,
+    finds: "nesting deeper than any resource has",
+    why: "Deep nesting is how a small file makes a reader slow or crash it.",
+    bad: "[[[[[[[[ ... 200,000 deep",
+    good: "a document nested at most 100 deep",
+};
+
+static TOO_LARGE: Rule = Rule {
+    code: "taut::yaml::too_large",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Yaml,
+    finds: "a document that is too large, in bytes or once its aliases are expanded",
+    why: "A few lines of aliases can stand for billions of values.",
+    bad: "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b] # and so on",
+    good: "the values written out, or fewer of them",
+};
+
+pub(crate) static TAGGED: Rule = Rule {
+    code: "taut::yaml::tag",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Yaml,
+    finds: "a value with a tag of its own",
+    why: "Kubernetes knows no tags; what `!vault x` should become is for the tool that understands it to say.",
+    bad: "host: !vault orders",
+    good: "host: orders",
+};
+
+pub(crate) static MERGE_KEY: Rule = Rule {
+    code: "taut::yaml::merge_key",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Yaml,
+    finds: "a merge key, `<<`",
+    why: "YAML 1.2 has no merge keys. Some tools expand them, others keep a field called `<<`: the mesh would depend on the tool.",
+    bad: "base: &base {timeout: 1s}\nroute:\n  <<: *base",
+    good: "route:\n  timeout: 1s",
+};
+
+pub(crate) static KEY_NOT_TEXT: Rule = Rule {
+    code: "taut::yaml::key",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Yaml,
+    finds: "a key that is a list, a map or null",
+    why: "A resource is JSON underneath, where a key is a string. Numbers and booleans are read as their text.",
+    bad: "? [a, b]\n: x",
+    good: "a: x\nb: x",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Data;
+
+    fn read(text: &str) -> (Vec<Document>, Vec<Problem>) {
+        read_documents(&SourceFile::new("a.yaml", text.as_bytes()), FileId(0))
+    }
+
+    fn codes(text: &str) -> Vec<String> {
+        read(text).1.into_iter().map(|problem| problem.code.into_owned()).collect()
+    }
+
+    #[test]
+    fn scalars_mean_what_serde_yaml_says() {
+        let text = "[1, -2, 0o17, 0777, 1_000, yes, true, ~, 1.5, 18446744073709551615, 0x1F, '7', 12:30:45]";
+        let (documents, problems) = read(text);
+        assert_eq!(problems, []);
+        let got: Vec<Data<'_>> = documents[0].tree.root().items().map(|node| node.data()).collect();
+        #[rustfmt::skip]
+        let want = [
+            Data::Int(1), Data::Int(-2), Data::Int(15), Data::Text("0777"), Data::Text("1_000"), Data::Text("yes"),
+            Data::Bool(true), Data::Null, Data::Float(1.5), Data::UInt(u64::MAX), Data::Int(31), Data::Text("7"),
+            Data::Text("12:30:45"),
+        ];
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn every_value_knows_where_it_stands() {
+        let text = "---\na:\n  - {b: 'x y'} # c\n  - |\n    two\n    lines\n";
+        let (documents, _) = read(text);
+        let list = documents[0].tree.root().get("a").unwrap();
+        let mut items = list.items();
+        assert_eq!(items.next().unwrap().get("b").unwrap().written(), "'x y'");
+        assert_eq!(items.next().unwrap().text(), Some("two\nlines\n"));
+    }
+
+    #[test]
+    fn a_broken_document_never_hides_the_next() {
+        let (documents, problems) = read("a: 1\n---\nb: [\n---\nc: 3\n...\n# only a comment\n---\n%bad\n");
+        assert_eq!(documents.len(), 2);
+        assert_eq!(problems.len(), 2, "{problems:?}");
+    }
+
+    #[test]
+    fn directives_belong_to_the_document_after_them() {
+        let (documents, problems) = read("%YAML 1.1\n# note\n---\na: 1\n");
+        assert_eq!((documents.len(), problems.len()), (1, 0), "{problems:?}");
+    }
+
+    #[test]
+    fn hazards_are_reported_and_the_last_duplicate_is_used() {
+        assert_eq!(codes("a: 1\na: 2"), ["taut::yaml::duplicate_key"]);
+        assert_eq!(read("a: 1\na: 2").0[0].tree.root().get("a").unwrap().data(), Data::Int(2));
+        assert_eq!(codes("a: &x {b: 1}\nc:\n  <<: *x"), ["taut::yaml::merge_key"]);
+        assert_eq!(codes("a: !foo bar"), ["taut::yaml::tag"]);
+        assert_eq!(codes("? [a]\n: 1"), ["taut::yaml::key"]);
+        assert_eq!(codes("a: b: c"), ["taut::yaml::syntax"]);
+        assert_eq!(codes("a: \u{0}"), ["taut::yaml::syntax"]);
+        assert_eq!(codes("\ta: 1"), ["taut::yaml::syntax"]);
+    }
+
+    #[test]
+    fn number_and_boolean_keys_are_their_text() {
+        let (documents, problems) = read("8080: a\ntrue: b\n0o17: c");
+        assert_eq!(problems, []);
+        let keys: Vec<_> = documents[0].tree.root().pairs().map(|(key, _)| key.text().unwrap().to_owned()).collect();
+        assert_eq!(keys, ["8080", "true", "15"]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_carriage_returns_change_nothing() {
+        let (documents, problems) = read("\u{feff}a: 1\r\nb: two\r\n---\r\n\u{feff}c: 3\r\n");
+        assert_eq!(problems, []);
+        assert_eq!(documents[0].tree.root().get("b").unwrap().text(), Some("two"));
+        assert_eq!(documents[1].tree.root().get("c").unwrap().data(), Data::Int(3));
+        assert_eq!(documents[1].tree.root().get("c").unwrap().written(), "3");
+    }
+
+    #[test]
+    fn aliases_are_expanded_and_bombs_are_cut() {
+        let (documents, _) = read("a: &x [1, {b: 2}]\nc: *x\nd: *x");
+        assert_eq!(documents[0].tree.root().get("d").unwrap().items().count(), 2);
+        let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
+        for level in 1..12 {
+            let item = format!("*a{},", level - 1);
+            bomb += &format!("a{level}: &a{level} [{}]\n", item.repeat(10));
+        }
+        let found = codes(&bomb);
+        assert!(found == ["taut::yaml::too_large"] || found == ["taut::yaml::syntax"], "{found:?}");
+    }
+
+    #[test]
+    fn nesting_a_hundred_thousand_deep_is_refused_at_once() {
+        assert_eq!(codes(&"[".repeat(100_000)), ["taut::yaml::too_deep"]);
+        assert_eq!(codes(&"{a: ".repeat(100_000)), ["taut::yaml::too_deep"]);
+        let blocks: String = (0..2_000).map(|level| format!("{}a:\n", " ".repeat(level))).collect();
+        assert_eq!(codes(&blocks), ["taut::yaml::too_deep"]);
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_located() {
+        let (_, problems) = read_documents(&SourceFile::new("a", b"a: \xff"), FileId(0));
+        assert_eq!(problems[0].at.span, Span { start: 3, end: 4 });
+    }
+}
