@@ -1,1 +1,15 @@
-//! x
+//! The front door of the compiler: source text in, snapshot and problems out.
+//!
+//! Owns: the pipeline, and `lower`, which turns the model into the objects of a snapshot.
+//! May not: read files, a clock or the environment.
+//! Invariant: the result is a pure function of the sources and options. The same tree gives the same bytes.
+
+mod compile;
+mod endpoints;
+mod lower;
+mod origins;
+mod rules;
+
+pub use compile::{Compiled, Counts, Options, compile};
+pub use rules::all as rules;
+pub use taut_model::Settings;

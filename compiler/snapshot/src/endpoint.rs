@@ -56,16 +56,18 @@ record! {
         pub name: Text = 2,
         /// The port to dial, which differs where a proxy in front listens elsewhere.
         pub dial: u16 = 3,
+        /// Whether it takes plaintext alone, though the endpoint has an identity.
+        pub plaintext: bool = 4,
     }
 }
 
 impl Endpoint {
-    fn port(&self, wanted: &TargetPort) -> Option<u16> {
+    fn port(&self, wanted: &TargetPort) -> Option<&EndpointPort> {
         let of = |port: &&EndpointPort| match wanted {
             TargetPort::Number(number) => port.number == *number,
             TargetPort::Name(name) => port.name == *name,
         };
-        self.ports.iter().find(of).map(|port| port.dial)
+        self.ports.iter().find(of)
     }
 
     fn has_labels(&self, wanted: &[(Text, Text)]) -> bool {
@@ -77,6 +79,24 @@ impl EndpointSource {
     /// The port to dial, if the endpoint is one of these.
     #[must_use]
     pub fn dial(&self, endpoint: &Endpoint) -> Option<u16> {
+        let port = self.port_of(endpoint)?;
+        match (endpoint.port(port), port) {
+            (Some(port), _) => Some(port.dial),
+            // An endpoint that names no ports has every port as it is.
+            (None, TargetPort::Number(number)) if endpoint.ports.is_empty() => Some(*number),
+            (None, _) => None,
+        }
+    }
+
+    /// Whether the endpoint, one of these, is spoken to in mTLS where nothing else is said.
+    #[must_use]
+    pub fn speaks_mtls(&self, endpoint: &Endpoint) -> bool {
+        let port = self.port_of(endpoint).and_then(|port| endpoint.port(port));
+        !endpoint.identity.is_empty() && !port.is_some_and(|port| port.plaintext)
+    }
+
+    /// The port that is wanted of an endpoint; none if it is not one of these.
+    fn port_of(&self, endpoint: &Endpoint) -> Option<&TargetPort> {
         let (belongs, labels, port) = match (self, &endpoint.owner) {
             (EndpointSource::Workloads(select), Owner::Workload(namespace)) => {
                 (select.namespace == *namespace, &select.labels, &select.port)
@@ -86,6 +106,6 @@ impl EndpointSource {
             }
             _ => return None,
         };
-        if belongs && endpoint.has_labels(labels) { endpoint.port(port) } else { None }
+        (belongs && endpoint.has_labels(labels)).then_some(port)
     }
 }

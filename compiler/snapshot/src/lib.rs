@@ -9,6 +9,7 @@
 //! `schemas/snapshot.md` specifies the format.
 
 pub mod decide;
+mod describe;
 mod digest;
 pub mod endpoint;
 pub mod format;
@@ -16,6 +17,7 @@ pub mod object;
 mod snapshot;
 mod source_map;
 
+pub use describe::describe;
 pub use digest::{BadDigest, Digest};
 pub use endpoint::{Endpoint, EndpointSet, Owner};
 pub use snapshot::{BadSnapshot, Objects, Snapshot, services_of, view_of};

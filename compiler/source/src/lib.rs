@@ -11,7 +11,7 @@ mod tree;
 mod yaml;
 
 pub use problem::{Problem, Problems, Related, Rule, Severity, Stage, Subject};
-pub use set::{ContentId, Position, SourceFile, SourceSet};
+pub use set::{ContentId, LineIndex, Position, SourceFile, SourceSet};
 pub use span::{FileId, Place, Span};
 pub use tree::{Data, Node, Tree, TreeBuilder};
 pub use yaml::{Document, NODES_MAX, read_documents, rules as yaml_rules};

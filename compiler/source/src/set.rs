@@ -47,6 +47,29 @@ pub struct Position {
     pub column: u32,
 }
 
+/// Where the lines of a file begin, for many positions in one file.
+#[derive(Clone, Debug)]
+pub struct LineIndex {
+    starts: Vec<u32>,
+}
+
+impl LineIndex {
+    /// The lines of these bytes.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> LineIndex {
+        let after = |(at, byte): (usize, &u8)| (*byte == b'\n').then(|| u32::try_from(at + 1).unwrap_or(u32::MAX));
+        let mut starts = vec![0];
+        starts.extend(bytes.iter().enumerate().filter_map(after));
+        LineIndex { starts }
+    }
+
+    /// The line of an offset, from 1.
+    #[must_use]
+    pub fn line(&self, offset: u32) -> u32 {
+        u32::try_from(self.starts.partition_point(|start| *start <= offset)).unwrap_or(u32::MAX)
+    }
+}
+
 /// All files of one compilation.
 #[derive(Clone, Debug, Default)]
 pub struct SourceSet {

@@ -1,0 +1,87 @@
+//! The model becomes the objects of a snapshot.
+//!
+//! Owns: one file per noun, named as in `taut_snapshot::object`.
+//! May not: report problems: what cannot be lowered was refused before.
+//! Invariant: nothing here depends on the order of anything that the user did not order.
+
+mod authz;
+mod cluster;
+mod headers;
+mod listener;
+mod route;
+mod service;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use taut_model::Mesh;
+use taut_snapshot::format::codec::Link;
+use taut_snapshot::object::{self, Authority, Cluster, Layer, PathNormalization, Root};
+use taut_snapshot::{Digest, Objects, Snapshot, Text};
+
+use crate::origins::Origins;
+
+/// The snapshot of a mesh, and where its objects came from.
+pub(crate) fn lower(mesh: &Mesh<'_>) -> (Snapshot, Origins) {
+    let mut lowering = Lowering::new(mesh);
+    let views = lowering.views();
+    let views = lowering.objects.insert_map(views);
+    let authority = lowering.authority();
+    let root = Root { mesh: lowering.mesh_link, views, authority };
+    let id = lowering.objects.insert(&root).digest;
+    (Snapshot { id, objects: lowering.objects }, lowering.origins)
+}
+
+/// What is kept while one mesh is lowered.
+pub(crate) struct Lowering<'m, 'r> {
+    pub(crate) mesh: &'m Mesh<'r>,
+    pub(crate) objects: Objects,
+    pub(crate) origins: Origins,
+    pub(crate) mesh_link: Link<object::Mesh>,
+    /// Clusters by service, port, subset and the rules that were merged for them.
+    clusters: HashMap<(u32, u16, Text, Vec<usize>), Link<Cluster>>,
+    /// The layer that every client shares, with the digests of its services by host.
+    base: Option<(Link<Layer>, BTreeMap<Text, Digest>)>,
+    /// For each namespace, the hosts whose meaning may differ there.
+    special: Option<BTreeMap<Text, BTreeSet<Text>>>,
+    /// The layers of namespaces.
+    layers: BTreeMap<Text, Option<Link<Layer>>>,
+}
+
+impl<'m, 'r> Lowering<'m, 'r> {
+    pub(crate) fn new(mesh: &'m Mesh<'r>) -> Self {
+        let mut objects = Objects::default();
+        let settings = &mesh.settings;
+        let mesh_link = objects.insert(&object::Mesh {
+            trust_domain: settings.trust_domain.clone(),
+            trust_domain_aliases: settings.trust_domain_aliases.clone(),
+            root_namespace: settings.root_namespace.clone(),
+            domain_suffix: settings.domain_suffix.clone(),
+            registry_only: false,
+            path_normalization: PathNormalization::Base,
+        });
+        Lowering {
+            mesh,
+            objects,
+            origins: Origins::default(),
+            mesh_link,
+            clusters: HashMap::new(),
+            base: None,
+            special: None,
+            layers: BTreeMap::new(),
+        }
+    }
+
+    /// Who may have a certificate: every service account that is declared or that a workload runs as.
+    fn authority(&mut self) -> Link<Authority> {
+        let declared = self.mesh.service_accounts.iter().cloned();
+        let running = self.mesh.workloads.iter().map(|it| (it.namespace.clone(), it.service_account.clone()));
+        let entries =
+            self.mesh.entries.iter().filter_map(|entry| {
+                Some((entry.namespace().clone(), entry.spec.service_account.as_ref()?.value.clone()))
+            });
+        let all: BTreeSet<(Text, Text)> = declared.chain(running).chain(entries).collect();
+        let identities = all.into_iter().map(|(namespace, name)| format!("{namespace}/{name}").into()).collect();
+        self.objects.insert(&Authority { trust_domain: self.mesh.settings.trust_domain.clone(), identities })
+    }
+}

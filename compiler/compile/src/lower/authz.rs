@@ -1,0 +1,208 @@
+//! Authorization policies become tests (semantics.md §11.4).
+
+use std::net::IpAddr;
+
+use taut_model::policies_of;
+use taut_resources::{Action, At, AuthorizationPolicy, AuthzSource, Condition, Operation};
+use taut_snapshot::Text;
+use taut_snapshot::format::codec::{Blob, Link};
+use taut_snapshot::object::{
+    AuthzRule, Clause, Conjunction, HeaderTest, IpBlock, Policy, PolicySet, ServiceAccountTest, Test, TextTest,
+};
+
+use super::Lowering;
+use crate::origins::Source;
+
+impl Lowering<'_, '_> {
+    /// The policies of a workload; none if it has none.
+    pub(super) fn policies(&mut self, namespace: &str, labels: &taut_model::LabelSet) -> Option<Link<PolicySet>> {
+        let mut set = PolicySet { deny: Vec::new(), allow: Vec::new() };
+        let mut sources = Vec::new();
+        let mesh = self.mesh;
+        for policy in policies_of(mesh, namespace, labels) {
+            let context = Context { namespace: policy.namespace(), settings: &mesh.settings };
+            let lowered = Policy {
+                name: format!("{}/{}", policy.namespace(), policy.name()).into(),
+                rules: policy.spec.rules.iter().flatten().map(|rule| context.rule(rule)).collect(),
+                dry_run: dry_run(policy.resource),
+            };
+            sources.push(Source::new(0, policy.resource, policy.spec.span));
+            match action(policy.spec) {
+                Action::Deny => set.deny.push(lowered),
+                _ => set.allow.push(lowered),
+            }
+        }
+        if sources.is_empty() {
+            return None;
+        }
+        set.deny.sort();
+        set.allow.sort();
+        let link = self.objects.insert(&set);
+        self.origins.add(link.digest, sources);
+        Some(link)
+    }
+}
+
+fn action(policy: &AuthorizationPolicy) -> Action {
+    policy.action.as_ref().map_or(Action::Allow, |action| action.value)
+}
+
+fn dry_run(resource: &taut_resources::Resource) -> bool {
+    resource.meta.annotations.get("istio.io/dry-run").is_some_and(|value| value == "true")
+}
+
+/// What the values of a policy are read against.
+struct Context<'c> {
+    namespace: &'c Text,
+    settings: &'c taut_model::Settings,
+}
+
+impl Context<'_> {
+    fn rule(&self, rule: &taut_resources::AuthzRule) -> AuthzRule {
+        let sources = rule.from.iter().flatten().filter_map(|from| from.source.as_ref());
+        let operations = rule.to.iter().flatten().filter_map(|to| to.operation.as_ref());
+        AuthzRule {
+            from: sources.map(|source| self.source(source)).collect(),
+            to: operations.map(operation).collect(),
+            when: rule.when.iter().flatten().flat_map(|condition| self.condition(condition)).collect(),
+        }
+    }
+
+    fn source(&self, source: &AuthzSource) -> Conjunction {
+        let mut clauses = Vec::new();
+        let mut add = |negated, values: &[At<Text>], test: &dyn Fn(&Text) -> Vec<Test>| {
+            clauses.extend(clause(negated, values, test));
+        };
+        let principal = |value: &Text| self.principal(value);
+        let namespace = |value: &Text| vec![Test::Namespace(value.clone())];
+        let account = |value: &Text| vec![self.service_account(value)];
+        let domain = |value: &Text| self.trust_domain(value);
+        let block = |value: &Text| ip_block(value).map(Test::SourceIp).into_iter().collect();
+        add(false, &source.principals, &principal);
+        add(true, &source.not_principals, &principal);
+        add(false, &source.namespaces, &namespace);
+        add(true, &source.not_namespaces, &namespace);
+        add(false, &source.service_accounts, &account);
+        add(true, &source.not_service_accounts, &account);
+        add(false, &source.trust_domains, &domain);
+        add(true, &source.not_trust_domains, &domain);
+        add(false, &source.ip_blocks, &block);
+        add(true, &source.not_ip_blocks, &block);
+        Conjunction { clauses }
+    }
+
+    /// A principal of the mesh's own trust domain is one of its aliases' too.
+    fn principal(&self, value: &Text) -> Vec<Test> {
+        let parts: Vec<&str> = value.split('/').collect();
+        let settings = self.settings;
+        let own = |domain: &str| {
+            domain == settings.trust_domain
+                || domain == "cluster.local"
+                || settings.trust_domain_aliases.iter().any(|it| it == domain)
+        };
+        match parts.as_slice() {
+            [domain, rest @ ..] if rest.len() == 4 && own(domain) => self
+                .domains()
+                .map(|domain| Test::Principal(TextTest::Exact(format!("{domain}/{}", rest.join("/")).into())))
+                .collect(),
+            _ => vec![Test::Principal(text(value))],
+        }
+    }
+
+    fn trust_domain(&self, value: &Text) -> Vec<Test> {
+        if self.domains().any(|domain| domain == value) {
+            return self.domains().map(|domain| Test::TrustDomain(TextTest::Exact(domain.clone()))).collect();
+        }
+        vec![Test::TrustDomain(text(value))]
+    }
+
+    fn domains(&self) -> impl Iterator<Item = &Text> {
+        std::iter::once(&self.settings.trust_domain).chain(&self.settings.trust_domain_aliases)
+    }
+
+    /// `namespace/name`, or `name` in the policy's own namespace, even if that is the root namespace.
+    fn service_account(&self, value: &Text) -> Test {
+        let (namespace, name) = value.split_once('/').unwrap_or((self.namespace, value));
+        Test::ServiceAccount(ServiceAccountTest { namespace: namespace.into(), name: name.into() })
+    }
+
+    fn condition(&self, condition: &Condition) -> Vec<Clause> {
+        let key = condition.key.as_str();
+        let test = |value: &Text| -> Vec<Test> {
+            match key {
+                "source.ip" => ip_block(value).map(Test::SourceIp).into_iter().collect(),
+                "destination.ip" => ip_block(value).map(Test::DestinationIp).into_iter().collect(),
+                "source.namespace" => vec![Test::Namespace(value.clone())],
+                "source.principal" => self.principal(value),
+                "source.serviceAccount" => vec![self.service_account(value)],
+                "source.trustDomain" => self.trust_domain(value),
+                "destination.port" => value.parse().map(Test::Port).into_iter().collect(),
+                "connection.sni" => vec![Test::ServerName(text(value))],
+                _ => match key.strip_prefix("request.headers[").and_then(|rest| rest.strip_suffix(']')) {
+                    Some(name) => {
+                        vec![Test::Header(HeaderTest { name: name.to_ascii_lowercase().into(), value: text(value) })]
+                    }
+                    None => Vec::new(),
+                },
+            }
+        };
+        clause(false, &condition.values, &test).into_iter().chain(clause(true, &condition.not_values, &test)).collect()
+    }
+}
+
+fn operation(operation: &Operation) -> Conjunction {
+    let mut clauses = Vec::new();
+    let mut add = |negated, values: &[At<Text>], test: &dyn Fn(&Text) -> Vec<Test>| {
+        clauses.extend(clause(negated, values, test));
+    };
+    let host = |value: &Text| vec![Test::Host(text(value))];
+    let port = |value: &Text| value.parse().map(Test::Port).into_iter().collect();
+    let method = |value: &Text| vec![Test::Method(text(value))];
+    let path = |value: &Text| {
+        let template = value.contains("{*}") || value.contains("{**}");
+        vec![Test::Path(if template { TextTest::Template(value.clone()) } else { text(value) })]
+    };
+    add(false, &operation.hosts, &host);
+    add(true, &operation.not_hosts, &host);
+    add(false, &operation.ports, &port);
+    add(true, &operation.not_ports, &port);
+    add(false, &operation.methods, &method);
+    add(true, &operation.not_methods, &method);
+    add(false, &operation.paths, &path);
+    add(true, &operation.not_paths, &path);
+    Conjunction { clauses }
+}
+
+fn clause(negated: bool, values: &[At<Text>], test: &dyn Fn(&Text) -> Vec<Test>) -> Option<Clause> {
+    if values.is_empty() {
+        return None;
+    }
+    let mut any: Vec<Test> = values.iter().flat_map(|value| test(&value.value)).collect();
+    any.sort();
+    any.dedup();
+    Some(Clause { negated, any })
+}
+
+/// `*` is any value that is not empty; a star at one end is a prefix or suffix; anywhere else it is a star.
+fn text(value: &Text) -> TextTest {
+    if value == "*" {
+        TextTest::Present
+    } else if let Some(prefix) = value.strip_suffix('*') {
+        TextTest::Prefix(prefix.into())
+    } else if let Some(suffix) = value.strip_prefix('*') {
+        TextTest::Suffix(suffix.into())
+    } else {
+        TextTest::Exact(value.clone())
+    }
+}
+
+fn ip_block(value: &str) -> Option<IpBlock> {
+    let (address, bits) = value.split_once('/').map_or((value, None), |(address, bits)| (address, Some(bits)));
+    let address: IpAddr = address.parse().ok()?;
+    let bytes = match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let all = if address.is_ipv4() { 32 } else { 128 };
+    Some(IpBlock { address: Blob(bytes.into()), bits: bits.map_or(Some(all), |bits| bits.parse().ok())? })
+}

@@ -1,0 +1,243 @@
+//! Clusters: the endpoints of a service port or subset, and how to talk to them (semantics.md §4).
+
+use std::collections::BTreeSet;
+
+use taut_model::{
+    EndpointKind, Governing, Mode, PortTraffic, Protocol, Service, ServiceId, ServicePort, Target, mode_of,
+    namespace_mode,
+};
+use taut_resources::{ClientTlsMode, H2Upgrade, LoadBalancer, OutlierDetection, SimpleBalancer, Subset};
+use taut_snapshot::Text;
+use taut_snapshot::format::codec::Link;
+use taut_snapshot::object::{
+    self, Balancer, Cluster, ClusterTls, DnsName, EndpointSource, Identities, Limits, Outlier, ServiceSelector,
+    TargetPort, WorkloadSelector,
+};
+
+use super::Lowering;
+use crate::origins::Source;
+
+/// Istio's default for connecting.
+const CONNECT_TIMEOUT_MS: u64 = 10_000;
+
+/// Envoy's default for idle connections: an hour.
+const IDLE_TIMEOUT_MS: u64 = 3_600_000;
+
+impl<'r> Lowering<'_, 'r> {
+    /// The cluster of a port of a service, or of a subset of it, as a destination rule has it.
+    pub(super) fn cluster(
+        &mut self,
+        id: ServiceId,
+        port: &ServicePort,
+        subset: Option<&'r Subset>,
+        governing: &Governing<'r>,
+    ) -> Link<Cluster> {
+        let name = subset.map(|subset| subset.name.value.clone()).unwrap_or_default();
+        let key = (id.0, port.number, name.clone(), governing.rules.clone());
+        if let Some(link) = self.clusters.get(&key) {
+            return *link;
+        }
+        let service = self.mesh.service(id);
+        let traffic = governing.port(port.number, subset);
+        let pool = traffic.connection_pool;
+        let tcp = pool.and_then(|pool| pool.tcp.as_ref());
+        let http = pool.and_then(|pool| pool.http.as_ref());
+        let upgrade = http.and_then(|http| http.h2_upgrade_policy.as_ref()).map(|policy| policy.value);
+        let number = |value: Option<&taut_resources::At<u32>>| value.map_or(0, |value| value.value);
+        let idle = http.and_then(|http| http.idle_timeout.as_ref()).map(|idle| idle.as_millis());
+        let idle = idle.or_else(|| tcp?.idle_timeout.as_ref().map(|idle| idle.0.as_millis()));
+        let cluster = Cluster {
+            host: service.host.clone(),
+            port: port.number,
+            subset: name,
+            namespace: service.namespace.clone(),
+            protocol: match (protocol(port.protocol), upgrade) {
+                (object::Protocol::Http, Some(H2Upgrade::Upgrade)) => object::Protocol::Http2,
+                (protocol, _) => protocol,
+            },
+            endpoints: endpoints(service, port, subset),
+            balancer: balancer(traffic.load_balancer),
+            limits: Limits {
+                connections: number(tcp.and_then(|tcp| tcp.max_connections.as_ref())),
+                pending: number(http.and_then(|http| http.http1_max_pending_requests.as_ref())),
+                requests: number(http.and_then(|http| http.http2_max_requests.as_ref())),
+                retries: number(http.and_then(|http| http.max_retries.as_ref())),
+                requests_per_connection: number(http.and_then(|http| http.max_requests_per_connection.as_ref())),
+            },
+            outlier: traffic.outlier_detection.map(outlier),
+            tls: self.tls(service, port, &traffic),
+            connect_timeout_ms: tcp
+                .and_then(|tcp| tcp.connect_timeout.as_ref())
+                .map_or(CONNECT_TIMEOUT_MS, |timeout| timeout.as_millis()),
+            idle_timeout_ms: idle.unwrap_or(IDLE_TIMEOUT_MS),
+        };
+        let link = self.objects.insert(&cluster);
+        let mut sources = vec![Source::new(0, service.resource, service.resource.span)];
+        for rule in &governing.rules {
+            let of = &self.mesh.traffic[*rule].of;
+            let span = subset.filter(|subset| of.spec.subsets.iter().any(|own| std::ptr::eq(own, *subset)));
+            sources.push(Source::new(0, of.resource, span.map_or(of.spec.host.span, |subset| subset.name.span)));
+        }
+        self.origins.add(link.digest, sources);
+        self.clusters.insert(key, link);
+        link
+    }
+
+    /// §9.3: what a rule says; or, if no rule says anything, mTLS to every endpoint that speaks it.
+    fn tls(&self, service: &Service<'r>, port: &ServicePort, traffic: &PortTraffic<'_>) -> ClusterTls {
+        if let Some(tls) = traffic.tls {
+            // An empty `tls` means DISABLE (the trap of §4.1); modes that are not carried were refused.
+            return match tls.mode.as_ref().map(|mode| mode.value) {
+                Some(ClientTlsMode::IstioMutual) => ClusterTls::Mutual(self.identities(service)),
+                _ => ClusterTls::Plain,
+            };
+        }
+        if service.external || namespace_mode(self.mesh, &service.namespace) == Mode::Disable {
+            return ClusterTls::Plain;
+        }
+        // If every workload behind it takes plaintext alone on this port, so be it.
+        let mut behind = self.mesh.workloads_behind(service).peekable();
+        let all_plain = behind.peek().is_some()
+            && behind.all(|workload| {
+                let number = match &port.target {
+                    Target::Number(number) => Some(*number),
+                    Target::Name(name) => workload.port_named(name),
+                };
+                let modes = mode_of(self.mesh, &workload.namespace, &workload.labels);
+                number.map_or(modes.workload, |number| modes.port(number)) == Mode::Disable
+            });
+        if all_plain { ClusterTls::Plain } else { ClusterTls::Auto(self.identities(service)) }
+    }
+
+    /// Who may answer for a service: the accounts of its workloads, in the trust domain and its aliases.
+    fn identities(&self, service: &Service<'r>) -> Identities {
+        let settings = &self.mesh.settings;
+        let mut accounts: BTreeSet<(&Text, &Text)> = self
+            .mesh
+            .workloads_behind(service)
+            .map(|workload| (&workload.namespace, &workload.service_account))
+            .collect();
+        if let EndpointKind::Selector(selector) = service.endpoints {
+            for entry in self.mesh.entries.iter().filter(|entry| *entry.namespace() == service.namespace) {
+                let labels = entry.spec.labels.iter().chain(entry.resource.meta.labels.iter());
+                let labels = labels.map(|(name, value)| (name.clone(), value.clone())).collect();
+                if let (true, Some(account)) = (taut_model::selects(selector, &labels), &entry.spec.service_account) {
+                    accounts.insert((entry.namespace(), &account.value));
+                }
+            }
+        }
+        let mut accepted: BTreeSet<Text> = BTreeSet::new();
+        if let taut_resources::Spec::ServiceEntry(entry) = &service.resource.spec {
+            let listed = entry.endpoints.iter().filter_map(|endpoint| endpoint.service_account.as_ref());
+            accounts.extend(listed.map(|account| (&service.namespace, &account.value)));
+            accepted.extend(entry.subject_alt_names.iter().map(|name| name.value.clone()));
+        }
+        for domain in std::iter::once(&settings.trust_domain).chain(&settings.trust_domain_aliases) {
+            for (namespace, name) in &accounts {
+                accepted.insert(format!("spiffe://{domain}/ns/{namespace}/sa/{name}").into());
+            }
+        }
+        Identities { accepted: accepted.into_iter().collect() }
+    }
+}
+
+pub(super) fn protocol(protocol: Protocol) -> object::Protocol {
+    match protocol {
+        Protocol::Auto => object::Protocol::Auto,
+        Protocol::Http | Protocol::HttpProxy => object::Protocol::Http,
+        Protocol::Http2 => object::Protocol::Http2,
+        Protocol::Grpc | Protocol::GrpcWeb => object::Protocol::Grpc,
+        Protocol::Https | Protocol::Tls => object::Protocol::Tls,
+        Protocol::Tcp | Protocol::Mongo | Protocol::Redis | Protocol::Mysql | Protocol::Udp => object::Protocol::Tcp,
+    }
+}
+
+fn endpoints(service: &Service<'_>, port: &ServicePort, subset: Option<&Subset>) -> EndpointSource {
+    let wanted = subset.map(|subset| subset.labels.iter()).into_iter().flatten();
+    let wanted = wanted.map(|(name, value)| (name.clone(), value.clone()));
+    match service.endpoints {
+        EndpointKind::Selector(selector) => {
+            let labels: BTreeSet<(Text, Text)> =
+                selector.iter().map(|(name, value)| (name.clone(), value.clone())).chain(wanted).collect();
+            EndpointSource::Workloads(WorkloadSelector {
+                namespace: service.namespace.clone(),
+                labels: labels.into_iter().collect(),
+                port: match &port.target {
+                    Target::Number(number) => TargetPort::Number(*number),
+                    Target::Name(name) => TargetPort::Name(name.clone()),
+                },
+            })
+        }
+        EndpointKind::Declared => EndpointSource::Declared(ServiceSelector {
+            host: service.host.clone(),
+            labels: wanted.collect::<BTreeSet<_>>().into_iter().collect(),
+            port: TargetPort::Number(port.number),
+        }),
+        EndpointKind::Alias(host) => {
+            EndpointSource::Dns(vec![DnsName { host: host.to_ascii_lowercase().into(), port: port.number, weight: 1 }])
+        }
+        EndpointKind::Dns(entry) => EndpointSource::Dns(names(service, entry, port, subset)),
+    }
+}
+
+/// The names that a service entry looks up: its endpoints', or its own.
+fn names(
+    service: &Service<'_>,
+    entry: &taut_resources::ServiceEntry,
+    port: &ServicePort,
+    subset: Option<&Subset>,
+) -> Vec<DnsName> {
+    let target = match port.target {
+        Target::Number(number) => number,
+        Target::Name(_) => port.number,
+    };
+    if entry.endpoints.is_empty() {
+        return vec![DnsName { host: service.host.clone(), port: target, weight: 1 }];
+    }
+    let in_subset = |endpoint: &&taut_resources::WorkloadEntry| {
+        subset.is_none_or(|subset| subset.labels.iter().all(|(name, value)| endpoint.labels.get(name) == Some(value)))
+    };
+    let name = |endpoint: &taut_resources::WorkloadEntry| {
+        let own = endpoint.ports.0.iter().find(|(name, _)| name.value == port.name).map(|(_, number)| number.0);
+        Some(DnsName {
+            host: endpoint.address.as_ref()?.to_ascii_lowercase().into(),
+            port: own.unwrap_or(target),
+            weight: endpoint.weight.as_ref().map_or(1, |weight| weight.value.max(1)),
+        })
+    };
+    let mut names: Vec<DnsName> = entry.endpoints.iter().filter(in_subset).filter_map(name).collect();
+    names.sort();
+    names
+}
+
+fn balancer(load_balancer: Option<&LoadBalancer>) -> Balancer {
+    match load_balancer.and_then(|load_balancer| load_balancer.simple.as_ref()).map(|simple| simple.value) {
+        Some(SimpleBalancer::RoundRobin) => Balancer::RoundRobin,
+        Some(SimpleBalancer::Random) => Balancer::Random,
+        _ => Balancer::LeastRequest,
+    }
+}
+
+fn outlier(outlier: &OutlierDetection) -> Outlier {
+    let millis = |duration: &Option<taut_resources::At<taut_resources::Duration>>, otherwise| {
+        duration.as_ref().map_or(otherwise, |duration| duration.as_millis())
+    };
+    let count =
+        |value: &Option<taut_resources::At<u32>>, otherwise| value.as_ref().map_or(otherwise, |value| value.value);
+    let percent = |value: &Option<taut_resources::At<i32>>| {
+        value.as_ref().and_then(|value| u8::try_from(value.value).ok()).unwrap_or(0)
+    };
+    Outlier {
+        consecutive_errors: count(&outlier.consecutive_5xx_errors, 5),
+        consecutive_gateway_errors: count(&outlier.consecutive_gateway_errors, 0),
+        split: outlier.split_external_local_origin_errors.as_ref().is_some_and(|split| split.value),
+        consecutive_local_failures: count(&outlier.consecutive_local_origin_failures, 5),
+        interval_ms: millis(&outlier.interval, 10_000),
+        base_ejection_ms: millis(&outlier.base_ejection_time, 30_000),
+        max_ejection_percent: match percent(&outlier.max_ejection_percent) {
+            0 => 10, // 0 means: not said
+            percent => percent,
+        },
+        panic_percent: percent(&outlier.min_health_percent),
+    }
+}

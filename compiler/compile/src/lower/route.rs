@@ -1,0 +1,278 @@
+//! Rules become routes (semantics.md §3.5-3.10).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use taut_model::{BoundRules, Client, Host, Routing, expand, governing};
+use taut_resources::{
+    Destination, HttpDestination, HttpMatch, HttpRedirect, HttpRetry, HttpRoute, MatchBy, Named, StringMatch,
+};
+use taut_snapshot::Text;
+use taut_snapshot::decide::{DEFAULT_RETRY_ATTEMPTS, default_retry};
+use taut_snapshot::format::codec::{Blob, Link};
+use taut_snapshot::object::{
+    Action, Alternative, DirectResponse, Forward, Matcher, NamedMatcher, PathRewrite, Redirect, RedirectPath,
+    RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target, Weighted, cluster_name,
+};
+
+use super::{Lowering, headers};
+use crate::origins::Source;
+
+/// A rule, and what it came from.
+pub(super) struct Sourced {
+    pub(super) rule: Rule,
+    pub(super) source: Source,
+    pub(super) takes_everything: bool,
+}
+
+impl<'r> Lowering<'_, 'r> {
+    /// The table of some rules.
+    pub(super) fn table(&mut self, rules: Vec<Sourced>) -> Link<RouteTable> {
+        let (rules, sources): (Vec<Rule>, Vec<Source>) = rules.into_iter().map(|it| (it.rule, it.source)).unzip();
+        let link = self.objects.insert(&RouteTable { rules });
+        self.origins.add(link.digest, sources);
+        link
+    }
+
+    /// The rules of a virtual service that are for a client and port. `first` is the number of the first in its table.
+    pub(super) fn rules(
+        &mut self,
+        routing: &Routing<'r>,
+        bound: &[BoundRules<'r>],
+        client: &Client<'_>,
+        port: u16,
+        first: usize,
+    ) -> Vec<Sourced> {
+        let rule = |(at, bound): (usize, &BoundRules<'r>)| Sourced {
+            rule: self.rule(routing, bound, client, port),
+            source: Source::new(first + at + 1, routing.of.resource, bound.rule.span),
+            takes_everything: bound.takes_everything(),
+        };
+        bound.iter().enumerate().map(rule).collect()
+    }
+
+    fn rule(&mut self, routing: &Routing<'r>, bound: &BoundRules<'r>, client: &Client<'_>, port: u16) -> Rule {
+        let rule = bound.rule;
+        let (mut request_headers, rule_host) =
+            headers::operations(rule.headers.as_ref().and_then(|it| it.request.as_ref()));
+        let (mut response_headers, _) = headers::operations(rule.headers.as_ref().and_then(|it| it.response.as_ref()));
+        let action = if let Some(redirect) = &rule.redirect {
+            Action::Redirect(self::redirect(redirect))
+        } else if let Some(direct) = &rule.direct_response {
+            let body = match direct.body.as_ref().map(|body| (&body.string, &body.bytes)) {
+                Some((Some(text), _)) => text.as_bytes().to_vec(),
+                Some((None, Some(bytes))) => STANDARD.decode(bytes.as_bytes()).unwrap_or_default(),
+                _ => Vec::new(),
+            };
+            Action::Respond(DirectResponse {
+                status: u16::try_from(direct.status.value).unwrap_or(500),
+                body: Blob(body.into()),
+            })
+        } else {
+            let mut destinations = self.destinations(routing, rule, client, port);
+            if let [only] = destinations.as_mut_slice() {
+                // With one destination its header changes come after the rule's, in one list (§3.7).
+                request_headers = headers::then(request_headers, only.request_headers.take());
+                response_headers = headers::then(response_headers, only.response_headers.take());
+            }
+            let rewrite = rule.rewrite.as_ref();
+            Action::Forward(Forward {
+                destinations,
+                timeout_ms: rule.timeout.as_ref().map_or(0, |timeout| timeout.as_millis()),
+                retry: retry(rule.retries.as_ref()),
+                path: rewrite.and_then(|rewrite| match (&rewrite.uri, &rewrite.uri_regex_rewrite) {
+                    (Some(uri), _) => Some(PathRewrite::Matched(uri.value.clone())),
+                    (None, Some(regex)) => Some(PathRewrite::Regex(RegexRewrite {
+                        pattern: regex.pattern.value.clone(),
+                        rewrite: regex.rewrite.value.clone(),
+                    })),
+                    (None, None) => None,
+                }),
+                host: rewrite.and_then(|it| it.authority.as_ref()).map_or(rule_host, |host| host.value.clone()),
+            })
+        };
+        Rule {
+            name: rule.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
+            alternatives: bound.alternatives.iter().map(|it| alternative(it)).collect(),
+            action,
+            request_headers,
+            response_headers,
+        }
+    }
+
+    fn destinations(
+        &mut self,
+        routing: &Routing<'r>,
+        rule: &'r HttpRoute,
+        client: &Client<'_>,
+        port: u16,
+    ) -> Vec<Weighted> {
+        let weight =
+            |to: &HttpDestination| to.weight.as_ref().map_or(0, |weight| u32::try_from(weight.value).unwrap_or(0));
+        let one = rule.route.len() == 1;
+        let kept = rule.route.iter().filter(|to| one || 0 < weight(to));
+        let mut destinations: Vec<Weighted> = kept
+            .map(|to| {
+                let (request_headers, host) =
+                    headers::operations(to.headers.as_ref().and_then(|it| it.request.as_ref()));
+                let (response_headers, _) =
+                    headers::operations(to.headers.as_ref().and_then(|it| it.response.as_ref()));
+                Weighted {
+                    target: self.target(routing, &to.destination, client, port),
+                    weight: weight(to),
+                    request_headers,
+                    response_headers,
+                    host,
+                }
+            })
+            .collect();
+        if let [only] = destinations.as_mut_slice() {
+            only.weight = 1; // a lone destination takes everything, whatever its weight
+        }
+        destinations
+    }
+
+    /// The cluster of a destination (§3.6).
+    fn target(&mut self, routing: &Routing<'r>, to: &'r Destination, client: &Client<'_>, listener: u16) -> Target {
+        let host: Host = expand(&to.host, routing.of.namespace(), &self.mesh.settings);
+        let id = self.mesh.service_for(&host, client.namespace);
+        let service = id.map(|id| self.mesh.service(id));
+        let written = to.port.as_ref().map(|port| port.number.0);
+        let only = service.and_then(|service| match service.ports.as_slice() {
+            [only] => Some(only.number),
+            _ => None,
+        });
+        let port = written.or(only).unwrap_or(listener);
+        let subset_name = to.subset.as_ref().map(|subset| subset.value.as_str()).unwrap_or_default();
+        let missing = || Target::Missing(cluster_name(port, subset_name, &host).into());
+        let (Some(id), Some(service)) = (id, service) else { return missing() };
+        let Some(service_port) = service.port(port) else { return missing() };
+        let governing = governing(self.mesh, service, client.namespace);
+        let subset = match subset_name {
+            "" => None,
+            name => match governing.subset(name) {
+                Some(subset) => Some(subset),
+                None => return missing(),
+            },
+        };
+        Target::Cluster(self.cluster(id, &service_port.clone(), subset, &governing))
+    }
+}
+
+fn alternative(from: &HttpMatch) -> Alternative {
+    let one = |by: &Option<StringMatch>| by.as_ref().map(matcher);
+    let named = |list: &Named<StringMatch>, lower: bool| {
+        let mut list: Vec<NamedMatcher> = list
+            .0
+            .iter()
+            .map(|(name, value)| NamedMatcher {
+                name: if lower { name.to_ascii_lowercase().into() } else { name.value.clone() },
+                value: matcher(value),
+            })
+            .collect();
+        list.sort();
+        list
+    };
+    Alternative {
+        name: from.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
+        path: one(&from.uri),
+        ignore_case: from.ignore_uri_case.as_ref().is_some_and(|ignore| ignore.value),
+        method: one(&from.method),
+        scheme: one(&from.scheme),
+        authority: one(&from.authority),
+        headers: named(&from.headers, true),
+        without_headers: named(&from.without_headers, true),
+        query: named(&from.query_params, false),
+    }
+}
+
+fn matcher(by: &StringMatch) -> Matcher {
+    match &by.by {
+        MatchBy::Present => Matcher::Present,
+        MatchBy::Exact(text) => Matcher::Exact(text.clone()),
+        MatchBy::Prefix(text) => Matcher::Prefix(text.clone()),
+        // `*` is how people write: present.
+        MatchBy::Regex(text) if text == "*" => Matcher::Present,
+        MatchBy::Regex(text) => Matcher::Regex(text.clone()),
+    }
+}
+
+fn redirect(redirect: &HttpRedirect) -> Redirect {
+    use taut_resources::RedirectPort as From;
+    let text =
+        |field: &Option<taut_resources::At<Text>>| field.as_ref().map(|text| text.value.clone()).unwrap_or_default();
+    Redirect {
+        status: redirect.redirect_code.as_ref().and_then(|code| u16::try_from(code.value).ok()).unwrap_or(301),
+        scheme: text(&redirect.scheme),
+        host: text(&redirect.authority),
+        port: match (&redirect.port, redirect.derive_port.as_ref().map(|from| from.value)) {
+            (Some(port), _) => RedirectPort::Number(port.0),
+            (None, Some(From::RequestPort)) => RedirectPort::Request,
+            (None, Some(From::ProtocolDefault)) => RedirectPort::SchemeDefault,
+            (None, None) => RedirectPort::Keep,
+        },
+        path: match (&redirect.uri, &redirect.prefix_rewrite) {
+            (Some(uri), _) => RedirectPath::Full(uri.value.clone()),
+            (None, Some(prefix)) => RedirectPath::Prefix(prefix.value.clone()),
+            (None, None) => RedirectPath::Keep,
+        },
+    }
+}
+
+/// §3.10: a rule's own retries replace the default whole; without conditions of its own it has the default's.
+fn retry(retries: Option<&HttpRetry>) -> Option<Retry> {
+    let Some(retries) = retries else { return Some(default_retry()) };
+    let attempts = retries.attempts.as_ref().map_or(0, |attempts| attempts.value);
+    let attempts = u32::try_from(attempts).ok().filter(|attempts| 0 < *attempts)?;
+    let mut policy = Retry { attempts, ..default_retry() };
+    if let Some(words) = retries.retry_on.as_ref().filter(|words| !words.is_empty()) {
+        (policy.on, policy.statuses) = conditions(words);
+    }
+    policy.per_try_timeout_ms = retries.per_try_timeout.as_ref().map_or(0, |timeout| timeout.as_millis());
+    policy.backoff_ms = retries.backoff.as_ref().map_or(0, |backoff| backoff.as_millis());
+    policy.any_host = retries.retry_ignore_previous_hosts.as_ref().is_some_and(|avoid| !avoid.value);
+    Some(policy)
+}
+
+/// The words of `retryOn`; numbers are statuses, and bring `retriable-status-codes` with them.
+fn conditions(words: &str) -> (Vec<RetryOn>, Vec<u16>) {
+    let mut on = Vec::new();
+    let mut statuses: Vec<u16> = Vec::new();
+    for word in words.split(',') {
+        match word.parse() {
+            Ok(status) => {
+                statuses.push(status);
+                on.push(RetryOn::StatusCodes);
+            }
+            Err(_) => on.extend(condition(word)),
+        }
+    }
+    on.sort();
+    on.dedup();
+    statuses.sort_unstable();
+    statuses.dedup();
+    (on, statuses)
+}
+
+fn condition(word: &str) -> Option<RetryOn> {
+    Some(match word {
+        "5xx" => RetryOn::ServerError,
+        "gateway-error" => RetryOn::GatewayError,
+        "reset" => RetryOn::Reset,
+        "reset-before-request" => RetryOn::ResetBeforeRequest,
+        "connect-failure" => RetryOn::ConnectFailure,
+        "retriable-4xx" => RetryOn::Retriable4xx,
+        "refused-stream" => RetryOn::RefusedStream,
+        "retriable-status-codes" => RetryOn::StatusCodes,
+        "retriable-headers" => RetryOn::Headers,
+        "envoy-ratelimited" => RetryOn::RateLimited,
+        "http3-post-connect-failure" => RetryOn::Http3PostConnectFailure,
+        "cancelled" => RetryOn::Cancelled,
+        "deadline-exceeded" => RetryOn::DeadlineExceeded,
+        "internal" => RetryOn::Internal,
+        "resource-exhausted" => RetryOn::ResourceExhausted,
+        "unavailable" => RetryOn::Unavailable,
+        _ => return None,
+    })
+}
+
+const _: () = assert!(DEFAULT_RETRY_ATTEMPTS == 2, "semantics.md §3.10");

@@ -1,0 +1,13 @@
+//! Every rule that the compiler can report, by code.
+
+use taut_source::Rule;
+
+/// All rules of all stages, sorted by code.
+#[must_use]
+pub fn all() -> Vec<&'static Rule> {
+    let mut rules = taut_source::yaml_rules();
+    rules.extend(taut_resources::rules());
+    rules.extend(taut_model::check::CHECKS.iter().map(|check| check.rule));
+    rules.sort_by_key(|rule| rule.code);
+    rules
+}

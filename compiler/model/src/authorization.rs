@@ -1,0 +1,20 @@
+//! Which authorization policies are a workload's (semantics.md §11.7): those of the root namespace and of its own, by selector.
+
+use taut_resources::AuthorizationPolicy;
+
+use crate::labels::LabelSet;
+use crate::mesh::{Mesh, Of};
+use crate::selects;
+
+/// The policies of a workload, by seniority; which of them come first changes nothing.
+pub fn policies_of<'m, 'r>(
+    mesh: &'m Mesh<'r>,
+    namespace: &'m str,
+    labels: &'m LabelSet,
+) -> impl Iterator<Item = Of<'r, AuthorizationPolicy>> + 'm {
+    mesh.authorization_policies.iter().copied().filter(move |policy| {
+        let place = policy.namespace();
+        (*place == namespace || *place == mesh.settings.root_namespace)
+            && policy.spec.selector.as_ref().is_none_or(|selector| selects(&selector.match_labels, labels))
+    })
+}

@@ -1,0 +1,48 @@
+//! A Secret that a gateway needs and that holds no certificate.
+
+use taut_source::{Problem, Problems, Rule, Severity, Stage};
+
+use super::{Check, about, related};
+use crate::mesh::Mesh;
+use crate::secret::key_pair;
+use crate::selects;
+
+static RULE: Rule = Rule {
+    code: "taut::gateway::bad_certificate",
+    istio: Some("IST0161"),
+    severity: Severity::Error,
+    stage: Stage::Reference,
+    finds: "a Secret that a gateway names and that has no usable certificate and key",
+    why: "The server cannot end TLS, and its clients see a closed connection.",
+    bad: "kind: Secret\ndata: {tls.crt: bm90IGEgY2VydGlmaWNhdGU=, tls.key: ...}",
+    good: "kind: Secret\ndata: {tls.crt: LS0tLS1CRUdJTi..., tls.key: LS0tLS1CRUdJTi...}",
+};
+
+pub(super) const CHECK: Check = Check { rule: &RULE, run };
+
+fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
+    for gateway in &mesh.gateways {
+        let workloads = mesh
+            .workloads
+            .iter()
+            .filter(|workload| workload.gateway && selects(&gateway.spec.selector, &workload.labels));
+        let mut namespaces: Vec<_> = workloads.map(|workload| workload.namespace.clone()).collect();
+        namespaces.sort();
+        namespaces.dedup();
+        for credential in gateway.spec.servers.iter().filter_map(|server| server.tls.as_ref()?.credential_name.as_ref())
+        {
+            let name = credential.strip_prefix("kubernetes://").unwrap_or(credential);
+            for namespace in &namespaces {
+                let Some(secret) = mesh.secrets.get(&(namespace.clone(), name.into())) else { continue };
+                let Err(why) = key_pair(secret.spec) else { continue };
+                let message = format!("the Secret `{name}` holds no certificate: {why}");
+                let help = "put a PEM certificate and its PEM key into `tls.crt` and `tls.key`".into();
+                problems.push(Problem {
+                    label: "this Secret".into(),
+                    related: vec![related(secret.at(secret.resource.span), "the Secret")],
+                    ..about(gateway, &RULE, credential.span, message, help)
+                });
+            }
+        }
+    }
+}

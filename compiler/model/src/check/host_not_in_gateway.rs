@@ -1,0 +1,53 @@
+//! A virtual service for a gateway that admits none of its hosts.
+
+use taut_source::{Problem, Problems, Rule, Severity, Stage};
+
+use super::{Check, about, listed, related};
+use crate::mesh::{Mesh, gateway_name};
+use crate::{BoundServer, gateway_hosts, server_admits};
+
+static RULE: Rule = Rule {
+    code: "taut::route::host_not_in_gateway",
+    istio: Some("IST0132"),
+    severity: Severity::Warning,
+    stage: Stage::Reference,
+    finds: "a virtual service whose hosts are none that the gateway serves",
+    why: "The gateway ignores the hosts that it does not serve: requests for them get a 404.",
+    bad: "kind: Gateway\n...\n    hosts: [shop.example.com]\n---\nkind: VirtualService\nspec:\n  hosts: [www.example.com]\n  gateways: [public]",
+    good: "kind: VirtualService\nspec:\n  hosts: [shop.example.com]\n  gateways: [public]",
+};
+
+pub(super) const CHECK: Check = Check { rule: &RULE, run };
+
+fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
+    for routing in &mesh.routings {
+        for written in &routing.of.spec.gateways {
+            let name = gateway_name(written, routing.of.namespace());
+            let found = mesh.gateways.iter().find(|it| format!("{}/{}", it.namespace(), it.name()) == *name);
+            let Some(gateway) = found else { continue };
+            let bound =
+                |number: usize| BoundServer { gateway: *gateway, server: &gateway.spec.servers[number], number };
+            let servers: Vec<_> = (0..gateway.spec.servers.len()).map(bound).collect();
+            if servers
+                .iter()
+                .any(|server| routing.hosts.iter().any(|host| server_admits(server, routing, host).is_some()))
+            {
+                continue;
+            }
+            let hosts = servers.iter().flat_map(gateway_hosts).map(|host| host.to_string());
+            let message = format!("the gateway `{name}` serves none of these hosts");
+            let help = format!("its hosts are: {}", listed(hosts));
+            let first = routing.of.spec.hosts.first().map_or(routing.of.spec.span, |host| host.span);
+            let there = gateway
+                .spec
+                .servers
+                .first()
+                .map_or(gateway.spec.span, |server| server.hosts.first().map_or(server.span, |host| host.span));
+            problems.push(Problem {
+                label: "these hosts".into(),
+                related: vec![related(gateway.at(there), "the gateway's hosts")],
+                ..about(&routing.of, &RULE, first, message, help)
+            });
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! A gateway's server that another keeps from its port.
+
+use taut_source::{Problem, Problems, Rule, Severity, Stage};
+
+use super::{Check, about, related};
+use crate::listen_ports;
+use crate::mesh::Mesh;
+
+static RULE: Rule = Rule {
+    code: "taut::gateway::server_dropped",
+    istio: Some("IST0145"),
+    severity: Severity::Error,
+    stage: Stage::Analysis,
+    finds: "two servers of one gateway workload that cannot share a port",
+    why: "The later one is dropped whole, with all of its hosts, and nothing says so at run time.",
+    bad: "kind: Gateway # a\n...\n  - port: {number: 443, protocol: HTTPS, name: a}\n    hosts: [a.com, b.com]\n---\nkind: Gateway # b, for the same workload\n...\n  - port: {number: 443, protocol: HTTPS, name: b}\n    hosts: [b.com, c.com]",
+    good: "    hosts: [c.com] # each host in one server",
+};
+
+pub(super) const CHECK: Check = Check { rule: &RULE, run };
+
+fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
+    for workload in mesh.workloads.iter().filter(|workload| workload.gateway) {
+        for port in listen_ports(mesh, &workload.namespace, &workload.labels, |name| workload.port_named(name)) {
+            for (dropped, why) in &port.dropped {
+                let message = format!("this server is dropped from port {}: {why}", port.port);
+                let help = "give each host to one server of the port, or use another port".into();
+                let first = port.servers.first().map(|first| {
+                    let span = first.server.hosts.first().map_or(first.server.span, |host| host.span);
+                    related(first.gateway.at(span), "the server that has the port")
+                });
+                let span = dropped.server.hosts.first().map_or(dropped.server.span, |host| host.span);
+                problems.push(Problem {
+                    label: "this server".into(),
+                    related: first.into_iter().collect(),
+                    ..about(&dropped.gateway, &RULE, span, message, help)
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! A gateway that a virtual service names and nobody declares.
+
+use taut_source::{Problem, Problems, Rule, Severity, Stage};
+
+use super::{Check, about, listed};
+use crate::mesh::{Mesh, gateway_name};
+
+static RULE: Rule = Rule {
+    code: "taut::route::unknown_gateway",
+    istio: Some("IST0101"),
+    severity: Severity::Error,
+    stage: Stage::Reference,
+    finds: "a virtual service for a gateway that does not exist",
+    why: "Its rules are in no gateway, and, since the list has no `mesh`, in no sidecar either.",
+    bad: "kind: VirtualService\nspec:\n  gateways: [pubilc]",
+    good: "kind: VirtualService\nspec:\n  gateways: [public]",
+};
+
+pub(super) const CHECK: Check = Check { rule: &RULE, run };
+
+fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
+    let known: Vec<String> = mesh.gateways.iter().map(|it| format!("{}/{}", it.namespace(), it.name())).collect();
+    for routing in &mesh.routings {
+        for written in &routing.of.spec.gateways {
+            let name = gateway_name(written, routing.of.namespace());
+            if name == "mesh" || known.iter().any(|known| *known == *name) {
+                continue;
+            }
+            let message = format!("there is no gateway `{name}`");
+            let help = match known.is_empty() {
+                true => "declare a Gateway, or write `mesh` for all sidecars".into(),
+                false => format!("the gateways are: {}", listed(&known)),
+            };
+            let problem = about(&routing.of, &RULE, written.span, message, help);
+            problems.push(Problem { reftype: Some("gateway"), label: "this gateway".into(), ..problem });
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! A certificate that a gateway's server names and that is not there.
+
+use taut_source::{Problem, Problems, Rule, Severity, Stage};
+
+use super::{Check, about, listed, related};
+use crate::mesh::Mesh;
+use crate::selects;
+
+static RULE: Rule = Rule {
+    code: "taut::gateway::unknown_secret",
+    istio: Some("IST0101"),
+    severity: Severity::Error,
+    stage: Stage::Reference,
+    finds: "a `credentialName` for which there is no Secret in the namespace of the gateway's workload",
+    why: "The server cannot end TLS. The Secret is looked up where the workload is, not where the Gateway object is.",
+    bad: "kind: Gateway # in `shop`; its workload is in `ingress`\n...\n      credentialName: shop-cert # a Secret in `shop`",
+    good: "kind: Secret\nmetadata: {name: shop-cert, namespace: ingress}",
+};
+
+pub(super) const CHECK: Check = Check { rule: &RULE, run };
+
+fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
+    for gateway in &mesh.gateways {
+        let workloads = mesh
+            .workloads
+            .iter()
+            .filter(|workload| workload.gateway && selects(&gateway.spec.selector, &workload.labels));
+        let mut namespaces: Vec<_> = workloads.map(|workload| workload.namespace.clone()).collect();
+        namespaces.sort();
+        namespaces.dedup();
+        for server in &gateway.spec.servers {
+            let Some(credential) = server.tls.as_ref().and_then(|tls| tls.credential_name.as_ref()) else { continue };
+            let name = credential.strip_prefix("kubernetes://").unwrap_or(credential);
+            for namespace in &namespaces {
+                if mesh.secrets.contains_key(&(namespace.clone(), name.into())) {
+                    continue;
+                }
+                let message = format!("there is no Secret `{name}` in `{namespace}`, where the gateway runs");
+                let here = mesh.secrets.keys().filter(|(place, _)| place == namespace).map(|(_, name)| name.as_str());
+                let mut here = here.peekable();
+                let help = match here.peek() {
+                    Some(_) => format!("the Secrets of `{namespace}` are: {}", listed(here)),
+                    None => format!("add a Secret `{name}` with `tls.crt` and `tls.key` to `{namespace}`"),
+                };
+                let elsewhere = mesh.secrets.iter().filter(|((_, known), _)| known == name);
+                let related = elsewhere.map(|((place, _), secret)| {
+                    related(secret.at(secret.resource.span), format!("a Secret of this name is in `{place}`"))
+                });
+                problems.push(Problem {
+                    reftype: Some("credentialName"),
+                    label: "this Secret".into(),
+                    related: related.collect(),
+                    ..about(gateway, &RULE, credential.span, message, help)
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What a gateway workload listens to (semantics.md §5.2-5.4).
+
+use std::collections::BTreeMap;
+
+use taut_resources::{Gateway, Server};
+
+use crate::labels::LabelSet;
+use crate::mesh::{Mesh, Of, Routing};
+use crate::{Host, Target, Text, covers, selects};
+
+/// One port of a gateway workload, with the servers that share it.
+#[derive(Clone, Debug)]
+pub struct ListenPort<'r> {
+    /// The port that the workload listens on.
+    pub port: u16,
+    /// The servers, oldest gateway first.
+    pub servers: Vec<BoundServer<'r>>,
+    /// Servers that were dropped, each with why.
+    pub dropped: Vec<(BoundServer<'r>, &'static str)>,
+}
+
+/// A server of a Gateway.
+#[derive(Clone, Copy, Debug)]
+pub struct BoundServer<'r> {
+    /// The gateway.
+    pub gateway: Of<'r, Gateway>,
+    /// The server.
+    pub server: &'r Server,
+    /// Its number in the gateway.
+    pub number: usize,
+}
+
+impl BoundServer<'_> {
+    /// Whether TLS ends here.
+    #[must_use]
+    pub fn ends_tls(&self) -> bool {
+        matches!(self.server.port.protocol.to_ascii_uppercase().as_str(), "HTTPS" | "TLS")
+    }
+
+    /// `namespace/name` of its gateway.
+    #[must_use]
+    pub fn gateway_name(&self) -> Text {
+        format!("{}/{}", self.gateway.namespace(), self.gateway.name()).into()
+    }
+}
+
+/// The ports of a gateway workload: the servers of all Gateways that select it, merged (§5.3).
+#[must_use]
+pub fn listen_ports<'r>(
+    mesh: &Mesh<'r>,
+    namespace: &str,
+    labels: &LabelSet,
+    port_named: impl Fn(&str) -> Option<u16>,
+) -> Vec<ListenPort<'r>> {
+    let mut ports: BTreeMap<u16, ListenPort<'r>> = BTreeMap::new();
+    for gateway in mesh.gateways.iter().filter(|gateway| selects(&gateway.spec.selector, labels)) {
+        for (number, server) in gateway.spec.servers.iter().enumerate() {
+            let bound = BoundServer { gateway: *gateway, server, number };
+            let port = listening_port(mesh, namespace, labels, server.port.number.0, &port_named);
+            let listen =
+                ports.entry(port).or_insert_with(|| ListenPort { port, servers: Vec::new(), dropped: Vec::new() });
+            match refusal(&listen.servers, &bound) {
+                Some(why) => listen.dropped.push((bound, why)),
+                None => listen.servers.push(bound),
+            }
+        }
+    }
+    ports.into_values().collect()
+}
+
+/// A server's number is the port of the gateway's Service: what the workload listens on is that port's target.
+fn listening_port(
+    mesh: &Mesh<'_>,
+    namespace: &str,
+    labels: &LabelSet,
+    number: u16,
+    port_named: &impl Fn(&str) -> Option<u16>,
+) -> u16 {
+    let translated = mesh.services_before(namespace, labels).find_map(|service| match &service.port(number)?.target {
+        Target::Number(number) => Some(*number),
+        Target::Name(name) => port_named(name),
+    });
+    translated.unwrap_or(number)
+}
+
+/// Why a server cannot share a port with those before it.
+fn refusal(earlier: &[BoundServer<'_>], bound: &BoundServer<'_>) -> Option<&'static str> {
+    let first = earlier.first()?;
+    if first.ends_tls() != bound.ends_tls() {
+        return Some("another server of the port speaks plain HTTP where this one speaks TLS, or the other way round");
+    }
+    // Servers with a `tls` block are told apart by their hosts, and one common host drops the whole later one.
+    let hosts = gateway_hosts(bound);
+    let taken = earlier.iter().filter(|other| other.server.tls.is_some() && bound.server.tls.is_some());
+    let taken = taken.flat_map(gateway_hosts).any(|host| hosts.contains(&host));
+    taken.then_some("an older server of the port has one of its hosts")
+}
+
+/// The hosts of a server as they are compared: `./h` with the gateway's namespace, `*/h` without any.
+#[must_use]
+pub fn gateway_hosts(bound: &BoundServer<'_>) -> Vec<Text> {
+    let namespace = bound.gateway.namespace();
+    let normal = |host: &str| match host.split_once('/') {
+        Some((".", name)) => format!("{namespace}/{}", name.to_ascii_lowercase()),
+        Some(("*", name)) => name.to_ascii_lowercase(),
+        Some((place, name)) => format!("{place}/{}", name.to_ascii_lowercase()),
+        None => host.to_ascii_lowercase(),
+    };
+    bound.server.hosts.iter().map(|host| normal(host).into()).collect()
+}
+
+/// The host under which a server serves a virtual service's host: the narrower of the two; none if they have no name
+/// in common, or the server does not admit the virtual service's namespace (§5.4).
+#[must_use]
+pub fn server_admits(bound: &BoundServer<'_>, routing: &Routing<'_>, host: &Host) -> Option<Host> {
+    gateway_hosts(bound).iter().find_map(|admitted| {
+        let (place, name) =
+            admitted.split_once('/').map_or((None, admitted.as_str()), |(place, name)| (Some(place), name));
+        if place.is_some_and(|place| place != routing.of.namespace().as_str()) {
+            return None;
+        }
+        if covers(name, host) {
+            Some(host.clone())
+        } else if covers(host, name) {
+            Some(name.into())
+        } else {
+            None
+        }
+    })
+}

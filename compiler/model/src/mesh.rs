@@ -1,0 +1,388 @@
+//! The whole mesh with its indexes: what every other question starts from.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use taut_resources::{
+    AuthorizationPolicy, DestinationRule, EndpointSlice, Gateway, Labels, PeerAuthentication, Resource, Secret, Spec,
+    VirtualService, WorkloadEntry,
+};
+use taut_source::Place;
+
+use crate::labels::LabelSet;
+use crate::{Host, Service, ServiceId, Settings, Text, Visibility, Workload, WorkloadId, expand, is_wildcard, selects};
+
+/// A resource of one kind.
+#[derive(Debug)]
+pub struct Of<'r, T> {
+    /// Its envelope.
+    pub resource: &'r Resource,
+    /// What it says.
+    pub spec: &'r T,
+}
+
+impl<T> Clone for Of<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Of<'_, T> {}
+
+impl<'r, T> Of<'r, T> {
+    /// Its namespace; empty if it has none.
+    #[must_use]
+    pub fn namespace(&self) -> &'r Text {
+        const NONE: &Text = &Text::new_static("");
+        self.resource.subject.namespace.as_ref().unwrap_or(NONE)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'r Text {
+        &self.resource.subject.name
+    }
+
+    /// A place in its file.
+    #[must_use]
+    pub fn at(&self, span: taut_source::Span) -> Place {
+        Place { file: self.resource.file, span }
+    }
+
+    /// What decides between objects that claim one place: age where the file says it, then name, then namespace
+    /// (semantics.md §1.6).
+    #[must_use]
+    pub fn seniority(&self) -> (&'r str, &'r Text, &'r Text) {
+        let created = self.resource.meta.creation_timestamp.as_ref().map_or("", |time| time.value.as_str());
+        (created, self.name(), self.namespace())
+    }
+}
+
+/// A virtual service with its hosts in full.
+#[derive(Debug)]
+pub struct Routing<'r> {
+    /// The resource.
+    pub of: Of<'r, VirtualService>,
+    /// Its hosts, in full.
+    pub hosts: Vec<Host>,
+    /// Who may use it.
+    pub visibility: Visibility,
+    /// The gateways that use it, as `namespace/name` or `mesh`.
+    pub gateways: BTreeSet<Text>,
+}
+
+/// A destination rule with its host in full.
+#[derive(Debug)]
+pub struct Traffic<'r> {
+    /// The resource.
+    pub of: Of<'r, DestinationRule>,
+    /// Its host, in full.
+    pub host: Host,
+    /// Who may use it.
+    pub visibility: Visibility,
+}
+
+/// The mesh.
+#[derive(Debug)]
+pub struct Mesh<'r> {
+    /// What holds for all of it.
+    pub settings: Settings,
+    /// Every namespace that is declared, or that something lives in; labels where they are known.
+    pub namespaces: BTreeMap<Text, Option<&'r Labels>>,
+    /// Every service, Kubernetes' before entries, each by seniority.
+    pub services: Vec<Service<'r>>,
+    /// Every workload, by namespace and name.
+    pub workloads: Vec<Workload<'r>>,
+    /// Every virtual service, by seniority.
+    pub routings: Vec<Routing<'r>>,
+    /// Every destination rule, by seniority.
+    pub traffic: Vec<Traffic<'r>>,
+    /// Every gateway, by seniority.
+    pub gateways: Vec<Of<'r, Gateway>>,
+    /// Every peer authentication, by seniority.
+    pub peer_authentications: Vec<Of<'r, PeerAuthentication>>,
+    /// Every authorization policy, by seniority.
+    pub authorization_policies: Vec<Of<'r, AuthorizationPolicy>>,
+    /// Secrets by namespace and name.
+    pub secrets: BTreeMap<(Text, Text), Of<'r, Secret>>,
+    /// Endpoint slices.
+    pub slices: Vec<Of<'r, EndpointSlice>>,
+    /// Workload entries.
+    pub entries: Vec<Of<'r, WorkloadEntry>>,
+    /// Service accounts that are declared: namespace and name.
+    pub service_accounts: BTreeSet<(Text, Text)>,
+    by_host: HashMap<Host, Vec<ServiceId>>,
+    routings_by_host: HashMap<Host, Vec<usize>>,
+    wildcard_routings: Vec<(Host, usize)>,
+    traffic_by_host: HashMap<Host, Vec<usize>>,
+    wildcard_traffic: Vec<(Host, usize)>,
+    workloads_by_namespace: HashMap<Text, Vec<WorkloadId>>,
+    services_by_namespace: HashMap<Text, Vec<ServiceId>>,
+}
+
+/// Resolves the names of all resources.
+#[must_use]
+pub fn resolve(resources: &[Resource], settings: Settings) -> Mesh<'_> {
+    let mut mesh = Mesh {
+        settings,
+        namespaces: BTreeMap::new(),
+        services: Vec::new(),
+        workloads: Vec::new(),
+        routings: Vec::new(),
+        traffic: Vec::new(),
+        gateways: Vec::new(),
+        peer_authentications: Vec::new(),
+        authorization_policies: Vec::new(),
+        secrets: BTreeMap::new(),
+        slices: Vec::new(),
+        entries: Vec::new(),
+        service_accounts: BTreeSet::new(),
+        by_host: HashMap::new(),
+        routings_by_host: HashMap::new(),
+        wildcard_routings: Vec::new(),
+        traffic_by_host: HashMap::new(),
+        wildcard_traffic: Vec::new(),
+        workloads_by_namespace: HashMap::new(),
+        services_by_namespace: HashMap::new(),
+    };
+    for resource in resources {
+        mesh.add(resource);
+    }
+    mesh.order();
+    mesh.index();
+    mesh.mark_gateways();
+    mesh
+}
+
+impl<'r> Mesh<'r> {
+    fn add(&mut self, resource: &'r Resource) {
+        let namespace = resource.subject.namespace.clone();
+        if let Some(namespace) = &namespace {
+            self.namespaces.entry(namespace.clone()).or_default();
+        }
+        let namespace = namespace.unwrap_or_default();
+        match &resource.spec {
+            Spec::Namespace(_) => {
+                self.namespaces.insert(resource.subject.name.clone(), Some(&resource.meta.labels));
+            }
+            Spec::Service(_) | Spec::ServiceEntry(_) => self.services.extend(Service::of(resource, &self.settings)),
+            Spec::ServiceAccount(_) => {
+                self.service_accounts.insert((namespace, resource.subject.name.clone()));
+            }
+            Spec::Workload(_) => self.workloads.extend(Workload::of(resource)),
+            Spec::Secret(spec) => {
+                self.secrets.insert((namespace, resource.subject.name.clone()), Of { resource, spec });
+            }
+            Spec::EndpointSlice(spec) => self.slices.push(Of { resource, spec }),
+            Spec::WorkloadEntry(spec) => self.entries.push(Of { resource, spec }),
+            Spec::VirtualService(spec) => self.routings.push(routing(Of { resource, spec }, &self.settings)),
+            Spec::DestinationRule(spec) => self.traffic.push(Traffic {
+                of: Of { resource, spec },
+                host: expand(&spec.host, &namespace, &self.settings),
+                visibility: Visibility::of_list(&spec.export_to, &namespace),
+            }),
+            Spec::Gateway(spec) => self.gateways.push(Of { resource, spec }),
+            Spec::PeerAuthentication(spec) => self.peer_authentications.push(Of { resource, spec }),
+            Spec::AuthorizationPolicy(spec) => self.authorization_policies.push(Of { resource, spec }),
+        }
+    }
+
+    fn order(&mut self) {
+        let senior = |resource: &'r Resource| {
+            let created = resource.meta.creation_timestamp.as_ref().map_or("", |time| time.value.as_str());
+            (created, &resource.subject.name, &resource.subject.namespace)
+        };
+        self.services.sort_by_key(|service| (!service.kubernetes, senior(service.resource)));
+        self.workloads.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        self.workloads.dedup_by(|later, kept| (&later.namespace, &later.name) == (&kept.namespace, &kept.name));
+        self.routings.sort_by_key(|routing| routing.of.seniority());
+        self.traffic.sort_by_key(|traffic| traffic.of.seniority());
+        self.gateways.sort_by_key(Of::seniority);
+        self.peer_authentications.sort_by_key(Of::seniority);
+        self.authorization_policies.sort_by_key(Of::seniority);
+        self.slices.sort_by_key(Of::seniority);
+        self.entries.sort_by_key(Of::seniority);
+    }
+
+    fn index(&mut self) {
+        for (at, service) in self.services.iter().enumerate() {
+            let id = ServiceId(number(at));
+            self.by_host.entry(service.host.clone()).or_default().push(id);
+            self.services_by_namespace.entry(service.namespace.clone()).or_default().push(id);
+        }
+        for (at, workload) in self.workloads.iter().enumerate() {
+            self.workloads_by_namespace.entry(workload.namespace.clone()).or_default().push(WorkloadId(number(at)));
+        }
+        for (at, routing) in self.routings.iter().enumerate() {
+            for host in &routing.hosts {
+                if is_wildcard(host) {
+                    self.wildcard_routings.push((host.clone(), at));
+                } else {
+                    self.routings_by_host.entry(host.clone()).or_default().push(at);
+                }
+            }
+        }
+        for (at, traffic) in self.traffic.iter().enumerate() {
+            if is_wildcard(&traffic.host) {
+                self.wildcard_traffic.push((traffic.host.clone(), at));
+            } else {
+                self.traffic_by_host.entry(traffic.host.clone()).or_default().push(at);
+            }
+        }
+    }
+
+    /// A workload that some Gateway picks by labels is a gateway.
+    fn mark_gateways(&mut self) {
+        for gateway in self.gateways.iter().filter(|gateway| !gateway.spec.selector.is_empty()) {
+            for workload in &mut self.workloads {
+                workload.gateway |= selects(&gateway.spec.selector, &workload.labels);
+            }
+        }
+    }
+
+    /// The service of a number.
+    #[must_use]
+    pub fn service(&self, id: ServiceId) -> &Service<'r> {
+        &self.services[id.0 as usize]
+    }
+
+    /// The workload of a number.
+    #[must_use]
+    pub fn workload(&self, id: WorkloadId) -> &Workload<'r> {
+        &self.workloads[id.0 as usize]
+    }
+
+    /// Every service of a host, whoever sees it.
+    #[must_use]
+    pub fn services_of(&self, host: &str) -> &[ServiceId] {
+        self.by_host.get(host).map_or(&[], Vec::as_slice)
+    }
+
+    /// The service of exactly this host that a client of a namespace means: its own namespace's, then a Kubernetes one,
+    /// then the oldest entry (semantics.md §6.2).
+    #[must_use]
+    pub fn service_named(&self, host: &str, namespace: &str) -> Option<ServiceId> {
+        let visible = |id: &&ServiceId| self.service(**id).visibility.admits(namespace);
+        let ids = self.services_of(host);
+        let own = ids.iter().filter(visible).find(|id| self.service(**id).namespace == namespace);
+        own.or_else(|| ids.iter().find(visible)).copied()
+    }
+
+    /// The service that a host belongs to: the one of that name, or the entry with the longest wildcard for it.
+    #[must_use]
+    pub fn service_for(&self, host: &str, namespace: &str) -> Option<ServiceId> {
+        let mut rest = host;
+        let mut found = self.service_named(host, namespace);
+        while let (None, Some((_, parent))) = (found, rest.split_once('.')) {
+            found = self.service_named(&format!("*.{parent}"), namespace);
+            rest = parent;
+        }
+        found
+    }
+
+    /// The services of a namespace.
+    #[must_use]
+    pub fn services_in(&self, namespace: &str) -> &[ServiceId] {
+        self.services_by_namespace.get(namespace).map_or(&[], Vec::as_slice)
+    }
+
+    /// The workloads of a namespace.
+    #[must_use]
+    pub fn workloads_in(&self, namespace: &str) -> &[WorkloadId] {
+        self.workloads_by_namespace.get(namespace).map_or(&[], Vec::as_slice)
+    }
+
+    /// The workloads behind a service.
+    pub fn workloads_behind<'m>(&'m self, service: &Service<'r>) -> impl Iterator<Item = &'m Workload<'r>> {
+        let selector = match service.endpoints {
+            crate::EndpointKind::Selector(selector) => Some(selector),
+            _ => None,
+        };
+        let ids = selector.map_or(&[][..], |_| self.workloads_in(&service.namespace));
+        ids.iter().map(|id| self.workload(*id)).filter(move |workload| {
+            workload.meshed && selector.is_some_and(|selector| selects(selector, &workload.labels))
+        })
+    }
+
+    /// The services in front of a workload, by seniority.
+    pub fn services_before<'m>(
+        &'m self,
+        namespace: &str,
+        labels: &'m LabelSet,
+    ) -> impl Iterator<Item = &'m Service<'r>> {
+        self.services_in(namespace).iter().map(|id| self.service(*id)).filter(move |service| match service.endpoints {
+            crate::EndpointKind::Selector(selector) => selects(selector, labels),
+            _ => false,
+        })
+    }
+
+    /// The virtual services that name exactly this host, by seniority.
+    #[must_use]
+    pub fn routings_of(&self, host: &str) -> &[usize] {
+        self.routings_by_host.get(host).map_or(&[], Vec::as_slice)
+    }
+
+    /// The hosts that virtual services name exactly.
+    pub fn routed_hosts(&self) -> impl Iterator<Item = &Host> {
+        self.routings.iter().flat_map(|routing| &routing.hosts)
+    }
+
+    /// The virtual services with wildcards, each with the wildcard, by seniority.
+    #[must_use]
+    pub fn wildcard_routings(&self) -> &[(Host, usize)] {
+        &self.wildcard_routings
+    }
+
+    /// The destination rules whose host is exactly this, by seniority.
+    #[must_use]
+    pub fn traffic_of(&self, host: &str) -> &[usize] {
+        self.traffic_by_host.get(host).map_or(&[], Vec::as_slice)
+    }
+
+    /// The destination rules with wildcards, by seniority.
+    #[must_use]
+    pub fn wildcard_traffic(&self) -> &[(Host, usize)] {
+        &self.wildcard_traffic
+    }
+}
+
+fn routing<'r>(of: Of<'r, VirtualService>, settings: &Settings) -> Routing<'r> {
+    let namespace = of.namespace();
+    let gateways = if of.spec.gateways.is_empty() {
+        BTreeSet::from(["mesh".into()])
+    } else {
+        of.spec.gateways.iter().map(|name| gateway_name(name, namespace)).collect()
+    };
+    Routing {
+        hosts: of.spec.hosts.iter().map(|host| expand(host, namespace, settings)).collect(),
+        visibility: Visibility::of_list(&of.spec.export_to, namespace),
+        gateways,
+        of,
+    }
+}
+
+/// `namespace/name` of a gateway as it is written in an object of `namespace`; `mesh` stays (semantics.md §3.4).
+#[must_use]
+pub(crate) fn gateway_name(written: &str, namespace: &str) -> Text {
+    if written == "mesh" {
+        return "mesh".into();
+    }
+    match written.split_once('/') {
+        Some((".", name)) => format!("{namespace}/{name}").into(),
+        Some(_) => written.into(),
+        None => match legacy(written) {
+            Some((name, namespace)) => format!("{namespace}/{name}").into(),
+            None => format!("{namespace}/{written}").into(),
+        },
+    }
+}
+
+/// `name.namespace.svc...`, the old way of naming a gateway elsewhere.
+fn legacy(written: &str) -> Option<(&str, &str)> {
+    let (name, rest) = written.split_once('.')?;
+    let namespace = rest.split('.').next()?;
+    Some((name, namespace))
+}
+
+fn number(index: usize) -> u32 {
+    u32::try_from(index).expect("a mesh has fewer than 2^32 resources")
+}

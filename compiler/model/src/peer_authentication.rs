@@ -1,0 +1,78 @@
+//! Which connections a workload accepts (semantics.md §9.2): mesh, then namespace, then workload; the narrowest that says so.
+
+use taut_resources::{Mtls, MtlsMode, PeerAuthentication};
+
+use crate::labels::LabelSet;
+use crate::mesh::{Mesh, Of};
+use crate::selects;
+
+/// What a port accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Plaintext; TLS is the application's own.
+    Disable,
+    /// Plaintext and mTLS.
+    Permissive,
+    /// mTLS alone.
+    Strict,
+}
+
+/// The modes of one workload.
+#[derive(Clone, Copy, Debug)]
+pub struct ModeOf<'r> {
+    /// Of every port without a mode of its own.
+    pub workload: Mode,
+    policy: Option<&'r PeerAuthentication>,
+}
+
+/// The modes of a workload.
+#[must_use]
+pub fn mode_of<'r>(mesh: &Mesh<'r>, namespace: &str, labels: &LabelSet) -> ModeOf<'r> {
+    let mut mode = namespace_mode(mesh, namespace);
+    // Only the oldest policy counts at each level; and one with a selector in the root namespace counts nowhere
+    // (the traps of §9.2).
+    let of_workload = mesh.peer_authentications.iter().find(|policy| {
+        *policy.namespace() == namespace
+            && *policy.namespace() != mesh.settings.root_namespace
+            && has_selector(policy)
+            && policy.spec.selector.as_ref().is_some_and(|selector| selects(&selector.match_labels, labels))
+    });
+    if let Some(policy) = of_workload {
+        mode = said(policy.spec.mtls.as_ref()).unwrap_or(mode);
+    }
+    ModeOf { workload: mode, policy: of_workload.map(|policy| policy.spec) }
+}
+
+/// What holds for a namespace: its own policy without a selector, or the mesh's.
+#[must_use]
+pub fn namespace_mode(mesh: &Mesh<'_>, namespace: &str) -> Mode {
+    let general = |namespace: &str| {
+        mesh.peer_authentications.iter().find(|policy| *policy.namespace() == namespace && !has_selector(policy))
+    };
+    let of_mesh = general(&mesh.settings.root_namespace).and_then(|policy| said(policy.spec.mtls.as_ref()));
+    let of_namespace = general(namespace).and_then(|policy| said(policy.spec.mtls.as_ref()));
+    of_namespace.or(of_mesh).unwrap_or(Mode::Permissive)
+}
+
+impl ModeOf<'_> {
+    /// The mode of a workload's port.
+    #[must_use]
+    pub fn port(&self, port: u16) -> Mode {
+        let ports = self.policy.and_then(|policy| policy.port_level_mtls.as_ref());
+        let own = ports.and_then(|ports| ports.0.iter().find(|(name, _)| name.parse() == Ok(port)));
+        own.and_then(|(_, mtls)| said(Some(mtls))).unwrap_or(self.workload)
+    }
+}
+
+fn has_selector(policy: &Of<'_, PeerAuthentication>) -> bool {
+    policy.spec.selector.as_ref().is_some_and(|selector| !selector.match_labels.is_empty())
+}
+
+fn said(mtls: Option<&Mtls>) -> Option<Mode> {
+    match mtls?.mode.as_ref()?.value {
+        MtlsMode::Unset => None,
+        MtlsMode::Disable => Some(Mode::Disable),
+        MtlsMode::Permissive => Some(Mode::Permissive),
+        MtlsMode::Strict => Some(Mode::Strict),
+    }
+}

@@ -1,0 +1,42 @@
+//! The certificate in a Secret (semantics.md §5.7).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use taut_resources::Secret;
+
+/// A certificate chain and its key, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPair {
+    /// The certificate, and those between it and a root.
+    pub chain: Vec<u8>,
+    /// The private key.
+    pub key: Vec<u8>,
+}
+
+/// The pair of a Secret, or why there is none. Of the two namings the first that is complete counts.
+///
+/// # Errors
+/// A sentence that says what is missing or wrong.
+pub fn key_pair(secret: &Secret) -> Result<KeyPair, String> {
+    for (chain, key) in [("cert", "key"), ("tls.crt", "tls.key")] {
+        if let (Some(chain), Some(key)) = (value(secret, chain), value(secret, key)) {
+            return Ok(KeyPair { chain: pem(chain?, "CERTIFICATE")?, key: pem(key?, "PRIVATE KEY")? });
+        }
+    }
+    Err("it has neither `tls.crt` and `tls.key` nor `cert` and `key`".into())
+}
+
+fn value(secret: &Secret, name: &str) -> Option<Result<Vec<u8>, String>> {
+    if let Some(text) = secret.string_data.get(name) {
+        return Some(Ok(text.as_bytes().to_vec()));
+    }
+    let text = secret.data.get(name)?;
+    let compact: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    Some(STANDARD.decode(compact).map_err(|_| format!("`{name}` is not base64")))
+}
+
+fn pem(bytes: Vec<u8>, what: &str) -> Result<Vec<u8>, String> {
+    let text = std::str::from_utf8(&bytes).map_err(|_| format!("its {} is not text", what.to_lowercase()))?;
+    let begins = text.lines().any(|line| line.starts_with("-----BEGIN ") && line.contains(what));
+    if begins { Ok(bytes) } else { Err(format!("its {} is not PEM", what.to_lowercase())) }
+}

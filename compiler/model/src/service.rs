@@ -1,0 +1,178 @@
+//! Services: hosts with ports and endpoints, from Kubernetes Services and ServiceEntries (semantics.md §6, §19).
+
+use taut_resources::{IntOrText, Labels, Location, Resolution, Resource, ServiceEntry, ServiceType, Spec};
+
+use crate::{Host, Protocol, Settings, Text, Visibility};
+
+/// A service of a mesh, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(pub u32);
+
+/// One host.
+#[derive(Clone, Debug)]
+pub struct Service<'r> {
+    /// Where it is declared.
+    pub resource: &'r Resource,
+    /// Its full name.
+    pub host: Host,
+    /// Its namespace.
+    pub namespace: Text,
+    /// Whether it is a Kubernetes Service, rather than an entry.
+    pub kubernetes: bool,
+    /// Whether it is outside the mesh.
+    pub external: bool,
+    /// Whether it has no address of its own.
+    pub headless: bool,
+    /// Its virtual addresses.
+    pub addresses: Vec<Text>,
+    /// Its ports, in the order of the file.
+    pub ports: Vec<ServicePort>,
+    /// Who sees it.
+    pub visibility: Visibility,
+    /// How its endpoints are found.
+    pub endpoints: EndpointKind<'r>,
+}
+
+/// One port of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePort {
+    /// The number that clients use.
+    pub number: u16,
+    /// Its name.
+    pub name: Text,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// The endpoints' port.
+    pub target: Target,
+}
+
+/// The port of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// By number.
+    Number(u16),
+    /// By the container's name for it.
+    Name(Text),
+}
+
+/// How the endpoints of a service are found.
+#[derive(Clone, Copy, Debug)]
+pub enum EndpointKind<'r> {
+    /// The workloads with these labels, in the service's namespace.
+    Selector(&'r Labels),
+    /// They are declared: in EndpointSlices, or in the entry itself.
+    Declared,
+    /// Names of the entry are looked up.
+    Dns(&'r ServiceEntry),
+    /// Another host stands for it.
+    Alias(&'r Text),
+}
+
+impl<'r> Service<'r> {
+    pub(crate) fn of(resource: &'r Resource, settings: &Settings) -> Vec<Service<'r>> {
+        let namespace = resource.subject.namespace.clone().unwrap_or_default();
+        match &resource.spec {
+            Spec::Service(service) => vec![kubernetes(resource, service, namespace, settings)],
+            Spec::ServiceEntry(entry) => {
+                entry.hosts.iter().map(|host| of_entry(resource, entry, host, &namespace)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The port of a number.
+    #[must_use]
+    pub fn port(&self, number: u16) -> Option<&ServicePort> {
+        self.ports.iter().find(|port| port.number == number)
+    }
+}
+
+fn kubernetes<'r>(
+    resource: &'r Resource,
+    service: &'r taut_resources::Service,
+    namespace: Text,
+    settings: &Settings,
+) -> Service<'r> {
+    let name = &resource.subject.name;
+    let address = service.cluster_ip.iter().chain(&service.cluster_ips).map(|address| &address.value);
+    let mut addresses: Vec<Text> =
+        address.filter(|address| !matches!(address.as_str(), "" | "None")).cloned().collect();
+    addresses.sort();
+    addresses.dedup();
+    let kind = service.kind.as_ref().map(|kind| kind.value);
+    let alias = service.external_name.as_ref().filter(|_| kind == Some(ServiceType::ExternalName));
+    let export_to = resource.meta.annotations.get("networking.istio.io/exportTo");
+    let export_to: Vec<&str> = export_to.into_iter().flat_map(|list| list.split(',')).map(str::trim).collect();
+    Service {
+        resource,
+        host: format!("{}.{namespace}.svc.{}", name.to_ascii_lowercase(), settings.domain_suffix).into(),
+        kubernetes: true,
+        external: false,
+        headless: service.cluster_ip.as_ref().is_some_and(|address| address.value == "None"),
+        addresses,
+        ports: service.ports.iter().map(service_port).filter(|port| port.protocol != Protocol::Udp).collect(),
+        visibility: Visibility::of(export_to, &namespace),
+        endpoints: match alias {
+            Some(host) => EndpointKind::Alias(&host.value),
+            None if service.selector.is_empty() => EndpointKind::Declared,
+            None => EndpointKind::Selector(&service.selector),
+        },
+        namespace,
+    }
+}
+
+fn service_port(port: &taut_resources::ServicePort) -> ServicePort {
+    let number = port.port.0;
+    let text = |field: &Option<taut_resources::At<Text>>| field.as_ref().map(|text| text.value.clone());
+    let name = text(&port.name).unwrap_or_default();
+    let (app, transport) = (text(&port.app_protocol), text(&port.protocol));
+    ServicePort {
+        number,
+        protocol: Protocol::of_service_port(number, &name, app.as_deref(), transport.as_deref()),
+        name,
+        target: match port.target_port.as_ref().map(|target| &target.value) {
+            Some(IntOrText::Text(name)) => Target::Name(name.clone()),
+            Some(IntOrText::Int(target)) => {
+                Target::Number(u16::try_from(*target).ok().filter(|it| *it != 0).unwrap_or(number))
+            }
+            None => Target::Number(number),
+        },
+    }
+}
+
+fn of_entry<'r>(resource: &'r Resource, entry: &'r ServiceEntry, host: &Text, namespace: &Text) -> Service<'r> {
+    let resolution = entry.resolution.as_ref().map_or(Resolution::None, |it| it.value);
+    let location = entry.location.as_ref().map_or(Location::MeshExternal, |it| it.value);
+    let ports = entry.ports.iter().map(|port| {
+        let number = port.number.0;
+        let target =
+            port.target_port.as_ref().and_then(|target| u16::try_from(target.value).ok()).filter(|it| *it != 0);
+        ServicePort {
+            number,
+            name: port.name.value.clone(),
+            protocol: port.protocol.as_ref().and_then(|name| Protocol::parse(name)).unwrap_or(Protocol::Auto),
+            target: Target::Number(target.unwrap_or(number)),
+        }
+    });
+    Service {
+        resource,
+        host: host.to_ascii_lowercase().into(),
+        namespace: namespace.clone(),
+        kubernetes: false,
+        external: location == Location::MeshExternal,
+        headless: false,
+        addresses: entry
+            .addresses
+            .iter()
+            .map(|address| address.value.clone())
+            .filter(|text| !text.contains('/'))
+            .collect(),
+        ports: ports.collect(),
+        visibility: Visibility::of_list(&entry.export_to, namespace),
+        endpoints: match (&entry.workload_selector, resolution) {
+            (Some(selector), _) => EndpointKind::Selector(&selector.labels),
+            (None, Resolution::Dns | Resolution::DnsRoundRobin | Resolution::DynamicDns) => EndpointKind::Dns(entry),
+            (None, Resolution::None | Resolution::Static) => EndpointKind::Declared,
+        },
+    }
+}

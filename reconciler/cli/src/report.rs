@@ -1,0 +1,22 @@
+//! Problems as people and programs read them.
+
+pub(crate) mod human;
+pub(crate) mod json;
+mod text;
+
+use taut_source::{Problem, Severity};
+
+/// How many there are of each severity.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) errors: usize,
+    pub(crate) warnings: usize,
+    pub(crate) infos: usize,
+}
+
+impl Tally {
+    pub(crate) fn of(problems: &[Problem]) -> Tally {
+        let count = |severity| problems.iter().filter(|problem| problem.severity == severity).count();
+        Tally { errors: count(Severity::Error), warnings: count(Severity::Warning), infos: count(Severity::Info) }
+    }
+}
