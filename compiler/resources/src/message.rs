@@ -58,17 +58,20 @@ macro_rules! message {
                     return cx.wrong_type(node, "a map");
                 }
                 $( let mut $field: Option<Option<$Type>> = None; )*
+                const KEYS: &[&str] = &[$($key),*];
                 for (key, value) in node.pairs() {
+                    // A null is a field that was left out.
+                    if value.is_null() && KEYS.contains(&key.text().unwrap_or_default()) {
+                        continue;
+                    }
                     match key.text() {
                         $(
                             Some($key) => {
-                                if !value.is_null() {
-                                    cx.status(key, message!(@status $($status($why))?));
-                                    $field = Some(<$Type as crate::read::Read>::read(value, cx));
-                                }
+                                cx.status(key, message!(@status $($status($why))?));
+                                $field = Some(<$Type as crate::read::Read>::read(value, cx));
                             }
                         )*
-                        _ => message!(@unknown $($open)? ; cx, key, &[$($key),*]),
+                        _ => message!(@unknown $($open)? ; cx, key, KEYS),
                     }
                 }
                 // Every missing field is reported; one that could not be read was reported where it stands.

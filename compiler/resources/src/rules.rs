@@ -9,8 +9,18 @@ pub(crate) static UNKNOWN_FIELD: Rule = Rule {
     stage: Stage::Schema,
     finds: "a field that the kind does not have",
     why: "The API server drops unknown fields silently, so a misspelt `timeout` means no timeout.",
-    bad: "kind: VirtualService\nspec:\n  hosts: [orders]\n  htpp: []",
-    good: "kind: VirtualService\nspec:\n  hosts: [orders]\n  http: []",
+    bad: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  htpp: []"#,
+    good: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http: []"#,
 };
 
 pub(crate) static WRONG_TYPE: Rule = Rule {
@@ -20,8 +30,16 @@ pub(crate) static WRONG_TYPE: Rule = Rule {
     stage: Stage::Schema,
     finds: "a value of another type than the field has",
     why: "The API server refuses it: a label must be a string, even if it looks like a number.",
-    bad: "labels:\n  version: 1.10",
-    good: "labels:\n  version: \"1.10\"",
+    bad: r#"apiVersion: v1
+kind: Namespace
+metadata:
+  name: shop
+  labels: {version: 1.10}"#,
+    good: r#"apiVersion: v1
+kind: Namespace
+metadata:
+  name: shop
+  labels: {version: "1.10"}"#,
 };
 
 pub(crate) static MISSING_FIELD: Rule = Rule {
@@ -31,8 +49,22 @@ pub(crate) static MISSING_FIELD: Rule = Rule {
     stage: Stage::Schema,
     finds: "a required field that is missing",
     why: "The resource cannot be read without it.",
-    bad: "route:\n- destination: {}",
-    good: "route:\n- destination: {host: orders}",
+    bad: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - route:
+    - destination: {}"#,
+    good: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - route:
+    - destination: {host: orders}"#,
 };
 
 pub(crate) static UNKNOWN_WORD: Rule = Rule {
@@ -42,8 +74,16 @@ pub(crate) static UNKNOWN_WORD: Rule = Rule {
     stage: Stage::Schema,
     finds: "a word that is none of those the field takes",
     why: "The words are fixed, in upper case, and no other is understood.",
-    bad: "mtls:\n  mode: strict",
-    good: "mtls:\n  mode: STRICT",
+    bad: r#"apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec:
+  mtls: {mode: strict}"#,
+    good: r#"apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec:
+  mtls: {mode: STRICT}"#,
 };
 
 pub(crate) static NOT_A_RESOURCE: Rule = Rule {
@@ -53,8 +93,15 @@ pub(crate) static NOT_A_RESOURCE: Rule = Rule {
     stage: Stage::Schema,
     finds: "a document of a mesh kind that has no usable apiVersion, kind or metadata.name",
     why: "Without a name it can be neither referred to nor reported about.",
-    bad: "apiVersion: networking.istio.io/v1\nkind: VirtualService\nspec: {}",
-    good: "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: orders}\nspec: {}",
+    bad: r#"apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+spec:
+  mtls: {mode: STRICT}"#,
+    good: r#"apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec:
+  mtls: {mode: STRICT}"#,
 };
 
 pub(crate) static UNKNOWN_VERSION: Rule = Rule {
@@ -64,8 +111,16 @@ pub(crate) static UNKNOWN_VERSION: Rule = Rule {
     stage: Stage::Schema,
     finds: "an API version that is not served for the kind",
     why: "The API server would not find the kind and refuse the object.",
-    bad: "apiVersion: networking.istio.io/v2\nkind: VirtualService",
-    good: "apiVersion: networking.istio.io/v1\nkind: VirtualService",
+    bad: r#"apiVersion: security.istio.io/v2
+kind: PeerAuthentication
+metadata: {name: default}
+spec:
+  mtls: {mode: STRICT}"#,
+    good: r#"apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec:
+  mtls: {mode: STRICT}"#,
 };
 
 pub(crate) static OUT_OF_RANGE: Rule = Rule {
@@ -75,8 +130,22 @@ pub(crate) static OUT_OF_RANGE: Rule = Rule {
     stage: Stage::Type,
     finds: "a number outside the range of its field",
     why: "The API refuses it (semantics.md §1.2).",
-    bad: "port: {number: 70000}",
-    good: "port: {number: 7000}",
+    bad: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - route:
+    - destination: {host: orders, port: {number: 70000}}"#,
+    good: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - route:
+    - destination: {host: orders, port: {number: 7000}}"#,
 };
 
 pub(crate) static BAD_DURATION: Rule = Rule {
@@ -86,8 +155,24 @@ pub(crate) static BAD_DURATION: Rule = Rule {
     stage: Stage::Type,
     finds: "a duration that cannot be read, is below one millisecond, or has fractions of one",
     why: "Durations are strings such as `1.5s`, `100ms` or `1h`; most fields refuse less than 1ms (semantics.md §1.2).",
-    bad: "timeout: 0s",
-    good: "timeout: 500ms # or no timeout at all",
+    bad: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - timeout: 0s
+    route:
+    - destination: {host: orders}"#,
+    good: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - timeout: 500ms # or no timeout at all
+    route:
+    - destination: {host: orders}"#,
 };
 
 pub(crate) static BAD_PATTERN: Rule = Rule {
@@ -97,8 +182,24 @@ pub(crate) static BAD_PATTERN: Rule = Rule {
     stage: Stage::Type,
     finds: "a regular expression that RE2 refuses, or that is too long or too large",
     why: "The data plane runs RE2: linear time, no backreferences, no look-around, at most 1024 characters.",
-    bad: "uri: {regex: \"(a\"}",
-    good: "uri: {regex: \"(a)\"}",
+    bad: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - match: [{uri: {regex: "(a"}}]
+    route:
+    - destination: {host: orders}"#,
+    good: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - match: [{uri: {regex: "(a)"}}]
+    route:
+    - destination: {host: orders}"#,
 };
 
 pub(crate) static BAD_VALUE: Rule = Rule {
@@ -108,8 +209,24 @@ pub(crate) static BAD_VALUE: Rule = Rule {
     stage: Stage::Type,
     finds: "a value that the API refuses",
     why: "A name, host, address or header that does not follow its grammar cannot match anything (semantics.md §1.2).",
-    bad: "hosts: [\"foo.*.com\"]",
-    good: "hosts: [\"*.foo.com\"]",
+    bad: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - retries: {attempts: 2, retryOn: "5xx, reset"}
+    route:
+    - destination: {host: orders}"#,
+    good: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - retries: {attempts: 2, retryOn: "5xx,reset"}
+    route:
+    - destination: {host: orders}"#,
 };
 
 pub(crate) static EXCLUSIVE: Rule = Rule {
@@ -119,8 +236,24 @@ pub(crate) static EXCLUSIVE: Rule = Rule {
     stage: Stage::Type,
     finds: "fields that cannot stand together, or a set of which one is needed",
     why: "Only one of them could take effect.",
-    bad: "uri: {exact: /a, prefix: /b}",
-    good: "uri: {prefix: /b}",
+    bad: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - match: [{uri: {exact: /a, prefix: /b}}]
+    route:
+    - destination: {host: orders}"#,
+    good: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - match: [{uri: {prefix: /b}}]
+    route:
+    - destination: {host: orders}"#,
 };
 
 pub(crate) static UNSUPPORTED_FIELD: Rule = Rule {
@@ -130,8 +263,20 @@ pub(crate) static UNSUPPORTED_FIELD: Rule = Rule {
     stage: Stage::Support,
     finds: "a valid field that Taut does not carry to the data plane",
     why: "Leaving it out silently would make the mesh do something else than what is written.",
-    bad: "a field that the table of fields marks as refused",
-    good: "what the help line says",
+    bad: r#"apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: orders}
+spec:
+  host: orders
+  trafficPolicy:
+    connectionPool: {http: {useClientProtocol: true}}"#,
+    good: r#"apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: orders}
+spec:
+  host: orders
+  trafficPolicy:
+    connectionPool: {http: {h2UpgradePolicy: UPGRADE}}"#,
 };
 
 pub(crate) static UNSUPPORTED_VALUE: Rule = Rule {
@@ -141,8 +286,20 @@ pub(crate) static UNSUPPORTED_VALUE: Rule = Rule {
     stage: Stage::Support,
     finds: "a valid value that Taut does not carry to the data plane",
     why: "Leaving it out silently would make the mesh do something else than what is written.",
-    bad: "a word that the table of fields marks as refused",
-    good: "what the help line says",
+    bad: r#"apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: orders}
+spec:
+  host: orders
+  trafficPolicy:
+    loadBalancer: {simple: PASSTHROUGH}"#,
+    good: r#"apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: orders}
+spec:
+  host: orders
+  trafficPolicy:
+    loadBalancer: {simple: ROUND_ROBIN}"#,
 };
 
 pub(crate) static UNSUPPORTED_KIND: Rule = Rule {
@@ -152,8 +309,19 @@ pub(crate) static UNSUPPORTED_KIND: Rule = Rule {
     stage: Stage::Support,
     finds: "a mesh resource of a kind that Taut does not carry to the data plane",
     why: "Leaving it out silently would make the mesh do something else than what is written.",
-    bad: "kind: EnvoyFilter",
-    good: "the same wish said in the fields of another kind",
+    bad: r#"apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: raw}"#,
+    good: r#"# the same wish, said in the fields of another kind
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - timeout: 5s
+    route:
+    - destination: {host: orders}"#,
 };
 
 /// Every rule that reading resources can report.

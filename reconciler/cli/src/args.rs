@@ -4,9 +4,15 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-/// GitOps for the service mesh: a git push moves live traffic, all of it or none of it.
+/// The whole command line.
 #[derive(Debug, Parser)]
-#[command(name = "taut", version, about, disable_help_subcommand = true, propagate_version = true)]
+#[command(
+    name = "taut",
+    version,
+    about = "GitOps for the service mesh: a git push moves live traffic, all of it or none of it",
+    disable_help_subcommand = true,
+    propagate_version = true
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,

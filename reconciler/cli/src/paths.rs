@@ -56,9 +56,9 @@ fn collect(path: &Path, named: bool, files: &mut Vec<SourceFile>) -> Result<(), 
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let hidden = entry.file_name().to_string_lossy().starts_with('.');
-            let link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
             // A link to a folder may lead in a circle; a link to a file is a file.
-            if !hidden && !(link && entry.path().is_dir()) {
+            let link_to_folder = entry.file_type().is_ok_and(|kind| kind.is_symlink()) && entry.path().is_dir();
+            if !hidden && !link_to_folder {
                 collect(&entry.path(), false, files)?;
             }
         }

@@ -12,8 +12,40 @@ static RULE: Rule = Rule {
     stage: Stage::Reference,
     finds: "a route without a port to a service that has several",
     why: "The port that the client asked for is taken then: on a gateway that listens on 80, port 80, which the service may not have.",
-    bad: "    - destination: {host: orders} # which has the ports 8080 and 9090",
-    good: "    - destination: {host: orders, port: {number: 8080}}",
+    bad: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports:
+  - {name: http, port: 8080}
+  - {name: http-admin, port: 9090}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - route:
+    - destination: {host: orders}"#,
+    good: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports:
+  - {name: http, port: 8080}
+  - {name: http-admin, port: 9090}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - route:
+    - destination: {host: orders, port: {number: 8080}}"#,
 };
 
 pub(super) const CHECK: Check = Check { rule: &RULE, run };

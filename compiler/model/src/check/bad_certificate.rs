@@ -14,8 +14,52 @@ static RULE: Rule = Rule {
     stage: Stage::Reference,
     finds: "a Secret that a gateway names and that has no usable certificate and key",
     why: "The server cannot end TLS, and its clients see a closed connection.",
-    bad: "kind: Secret\ndata: {tls.crt: bm90IGEgY2VydGlmaWNhdGU=, tls.key: ...}",
-    good: "kind: Secret\ndata: {tls.crt: LS0tLS1CRUdJTi..., tls.key: LS0tLS1CRUdJTi...}",
+    bad: r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: gateway}
+spec:
+  template:
+    metadata: {labels: {istio: ingressgateway}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: public}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [shop.example.com]
+    tls: {mode: SIMPLE, credentialName: shop-cert}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: shop-cert}
+stringData:
+  tls.crt: not a certificate
+  tls.key: "-----BEGIN PRIVATE KEY-----""#,
+    good: r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: gateway}
+spec:
+  template:
+    metadata: {labels: {istio: ingressgateway}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: public}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [shop.example.com]
+    tls: {mode: SIMPLE, credentialName: shop-cert}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: shop-cert}
+stringData:
+  tls.crt: "-----BEGIN CERTIFICATE-----"
+  tls.key: "-----BEGIN PRIVATE KEY-----""#,
 };
 
 pub(super) const CHECK: Check = Check { rule: &RULE, run };

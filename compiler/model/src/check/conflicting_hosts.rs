@@ -15,8 +15,45 @@ static RULE: Rule = Rule {
     stage: Stage::Analysis,
     finds: "two virtual services for the sidecars of one namespace that claim one host",
     why: "They are not merged: the older one counts whole and the other not at all. Git knows no age, so which one counts would depend on the cluster's history.",
-    bad: "kind: VirtualService\nmetadata: {name: a}\nspec: {hosts: [orders], ...}\n---\nkind: VirtualService\nmetadata: {name: b}\nspec: {hosts: [orders], ...}",
-    good: "kind: VirtualService\nmetadata: {name: a}\nspec: {hosts: [orders], ...} # with the rules of both, in the order that is meant",
+    bad: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a}
+spec:
+  hosts: [orders]
+  http:
+  - route:
+    - destination: {host: orders}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: b}
+spec:
+  hosts: [orders]
+  http:
+  - route:
+    - destination: {host: orders}"#,
+    good: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a}
+spec:
+  hosts: [orders]
+  http:
+  - route:
+    - destination: {host: orders}"#,
 };
 
 pub(super) const CHECK: Check = Check { rule: &RULE, run };

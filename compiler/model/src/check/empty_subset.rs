@@ -13,8 +13,48 @@ static RULE: Rule = Rule {
     stage: Stage::Reference,
     finds: "a subset whose labels no workload of the service has",
     why: "Requests that are routed to it get a 503 until such a workload is there.",
-    bad: "kind: DestinationRule\nspec:\n  host: orders\n  subsets:\n  - {name: v2, labels: {version: v2}} # no Deployment has that label",
-    good: "kind: Deployment\n...\n      labels: {app: orders, version: v2}",
+    bad: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: orders-v1}
+spec:
+  template:
+    metadata: {labels: {app: orders, version: v1}}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: orders}
+spec:
+  host: orders
+  subsets:
+  - {name: v2, labels: {version: v2}}"#,
+    good: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: orders-v1}
+spec:
+  template:
+    metadata: {labels: {app: orders, version: v1}}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: orders}
+spec:
+  host: orders
+  subsets:
+  - {name: v1, labels: {version: v1}}"#,
 };
 
 pub(super) const CHECK: Check = Check { rule: &RULE, run };

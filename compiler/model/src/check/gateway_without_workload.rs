@@ -13,8 +13,36 @@ static RULE: Rule = Rule {
     stage: Stage::Reference,
     finds: "a Gateway whose selector picks no workload",
     why: "Nothing listens for its servers.",
-    bad: "kind: Gateway\nspec:\n  selector: {istio: ingresgateway}",
-    good: "kind: Gateway\nspec:\n  selector: {istio: ingressgateway}",
+    bad: r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: gateway}
+spec:
+  template:
+    metadata: {labels: {istio: ingressgateway}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: public}
+spec:
+  selector: {istio: ingresgateway}
+  servers:
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: [shop.example.com]"#,
+    good: r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: gateway}
+spec:
+  template:
+    metadata: {labels: {istio: ingressgateway}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: public}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: [shop.example.com]"#,
 };
 
 pub(super) const CHECK: Check = Check { rule: &RULE, run };

@@ -13,8 +13,56 @@ static RULE: Rule = Rule {
     stage: Stage::Reference,
     finds: "a virtual service whose hosts are none that the gateway serves",
     why: "The gateway ignores the hosts that it does not serve: requests for them get a 404.",
-    bad: "kind: Gateway\n...\n    hosts: [shop.example.com]\n---\nkind: VirtualService\nspec:\n  hosts: [www.example.com]\n  gateways: [public]",
-    good: "kind: VirtualService\nspec:\n  hosts: [shop.example.com]\n  gateways: [public]",
+    bad: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: public}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: [shop.example.com]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [www.example.com]
+  gateways: [public]
+  http:
+  - route:
+    - destination: {host: orders}"#,
+    good: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: public}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: [shop.example.com]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [shop.example.com]
+  gateways: [public]
+  http:
+  - route:
+    - destination: {host: orders}"#,
 };
 
 pub(super) const CHECK: Check = Check { rule: &RULE, run };

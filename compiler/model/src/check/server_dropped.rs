@@ -13,8 +13,58 @@ static RULE: Rule = Rule {
     stage: Stage::Analysis,
     finds: "two servers of one gateway workload that cannot share a port",
     why: "The later one is dropped whole, with all of its hosts, and nothing says so at run time.",
-    bad: "kind: Gateway # a\n...\n  - port: {number: 443, protocol: HTTPS, name: a}\n    hosts: [a.com, b.com]\n---\nkind: Gateway # b, for the same workload\n...\n  - port: {number: 443, protocol: HTTPS, name: b}\n    hosts: [b.com, c.com]",
-    good: "    hosts: [c.com] # each host in one server",
+    bad: r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: gateway}
+spec:
+  template:
+    metadata: {labels: {istio: ingressgateway}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: a}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [a.com, b.com]
+    tls: {mode: SIMPLE, credentialName: shop-cert}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: b}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [b.com, c.com]
+    tls: {mode: SIMPLE, credentialName: shop-cert}"#,
+    good: r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: gateway}
+spec:
+  template:
+    metadata: {labels: {istio: ingressgateway}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: a}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [a.com, b.com]
+    tls: {mode: SIMPLE, credentialName: shop-cert}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: b}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [c.com]
+    tls: {mode: SIMPLE, credentialName: shop-cert}"#,
 };
 
 pub(super) const CHECK: Check = Check { rule: &RULE, run };

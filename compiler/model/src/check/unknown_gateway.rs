@@ -12,8 +12,56 @@ static RULE: Rule = Rule {
     stage: Stage::Reference,
     finds: "a virtual service for a gateway that does not exist",
     why: "Its rules are in no gateway, and, since the list has no `mesh`, in no sidecar either.",
-    bad: "kind: VirtualService\nspec:\n  gateways: [pubilc]",
-    good: "kind: VirtualService\nspec:\n  gateways: [public]",
+    bad: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: public}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: [shop.example.com]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [shop.example.com]
+  gateways: [pubilc]
+  http:
+  - route:
+    - destination: {host: orders}"#,
+    good: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: public}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 80, name: http, protocol: HTTP}
+    hosts: [shop.example.com]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [shop.example.com]
+  gateways: [public]
+  http:
+  - route:
+    - destination: {host: orders}"#,
 };
 
 pub(super) const CHECK: Check = Check { rule: &RULE, run };

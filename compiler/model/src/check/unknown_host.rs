@@ -12,8 +12,36 @@ static RULE: Rule = Rule {
     stage: Stage::Reference,
     finds: "a route to a host that no Service or ServiceEntry has",
     why: "Every request that the rule takes gets a 503.",
-    bad: "kind: VirtualService\nspec:\n  hosts: [shop]\n  http:\n  - route:\n    - destination: {host: odrers}",
-    good: "kind: VirtualService\nspec:\n  hosts: [shop]\n  http:\n  - route:\n    - destination: {host: orders}",
+    bad: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - route:
+    - destination: {host: odrers}"#,
+    good: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - route:
+    - destination: {host: orders}"#,
 };
 
 pub(super) const CHECK: Check = Check { rule: &RULE, run };

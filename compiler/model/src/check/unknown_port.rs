@@ -12,8 +12,36 @@ static RULE: Rule = Rule {
     stage: Stage::Reference,
     finds: "a route to a port that the service does not have",
     why: "Every request that the rule takes gets a 503. The number is the Service's port, not the container's.",
-    bad: "    - destination: {host: orders, port: {number: 9090}}",
-    good: "    - destination: {host: orders, port: {number: 8080}}",
+    bad: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - route:
+    - destination: {host: orders, port: {number: 9090}}"#,
+    good: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - route:
+    - destination: {host: orders, port: {number: 8080}}"#,
 };
 
 pub(super) const CHECK: Check = Check { rule: &RULE, run };

@@ -13,8 +13,34 @@ static RULE: Rule = Rule {
     stage: Stage::Reference,
     finds: "a DestinationRule for a host that no Service or ServiceEntry has",
     why: "It says nothing about anything.",
-    bad: "kind: DestinationRule\nspec: {host: odrers}",
-    good: "kind: DestinationRule\nspec: {host: orders}",
+    bad: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: orders}
+spec:
+  host: odrers
+  subsets:
+  - {name: v1, labels: {version: v1}}"#,
+    good: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: orders}
+spec:
+  host: orders
+  subsets:
+  - {name: v1, labels: {version: v1}}"#,
 };
 
 pub(super) const CHECK: Check = Check { rule: &RULE, run };

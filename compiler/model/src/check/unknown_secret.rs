@@ -13,8 +13,45 @@ static RULE: Rule = Rule {
     stage: Stage::Reference,
     finds: "a `credentialName` for which there is no Secret in the namespace of the gateway's workload",
     why: "The server cannot end TLS. The Secret is looked up where the workload is, not where the Gateway object is.",
-    bad: "kind: Gateway # in `shop`; its workload is in `ingress`\n...\n      credentialName: shop-cert # a Secret in `shop`",
-    good: "kind: Secret\nmetadata: {name: shop-cert, namespace: ingress}",
+    bad: r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: gateway}
+spec:
+  template:
+    metadata: {labels: {istio: ingressgateway}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: public}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [shop.example.com]
+    tls: {mode: SIMPLE, credentialName: shop-cert}"#,
+    good: r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: gateway}
+spec:
+  template:
+    metadata: {labels: {istio: ingressgateway}}
+---
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata: {name: public}
+spec:
+  selector: {istio: ingressgateway}
+  servers:
+  - port: {number: 443, name: https, protocol: HTTPS}
+    hosts: [shop.example.com]
+    tls: {mode: SIMPLE, credentialName: shop-cert}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: shop-cert}
+stringData:
+  tls.crt: "-----BEGIN CERTIFICATE-----"
+  tls.key: "-----BEGIN PRIVATE KEY-----""#,
 };
 
 pub(super) const CHECK: Check = Check { rule: &RULE, run };

@@ -13,8 +13,52 @@ static RULE: Rule = Rule {
     stage: Stage::Reference,
     finds: "a route to a subset that no DestinationRule of the host declares",
     why: "Every request that the rule takes gets a 503.",
-    bad: "kind: VirtualService\n...\n    - destination: {host: orders, subset: v3}\n---\nkind: DestinationRule\nspec:\n  host: orders\n  subsets:\n  - {name: v1, labels: {version: v1}}",
-    good: "kind: VirtualService\n...\n    - destination: {host: orders, subset: v1}",
+    bad: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: orders}
+spec:
+  host: orders
+  subsets:
+  - {name: v1, labels: {version: v1}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - route:
+    - destination: {host: orders, subset: v3}"#,
+    good: r#"apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: orders}
+spec:
+  host: orders
+  subsets:
+  - {name: v1, labels: {version: v1}}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - route:
+    - destination: {host: orders, subset: v1}"#,
 };
 
 pub(super) const CHECK: Check = Check { rule: &RULE, run };

@@ -13,8 +13,32 @@ static RULE: Rule = Rule {
     stage: Stage::Reference,
     finds: "an AuthorizationPolicy whose selector picks no workload",
     why: "It protects nothing, and a misspelt label looks just like that.",
-    bad: "kind: AuthorizationPolicy\nspec:\n  selector: {matchLabels: {app: paymnets}}",
-    good: "kind: AuthorizationPolicy\nspec:\n  selector: {matchLabels: {app: payments}}",
+    bad: r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: orders-v1}
+spec:
+  template:
+    metadata: {labels: {app: orders, version: v1}}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: orders}
+spec:
+  selector: {matchLabels: {app: odrers}}
+  rules: [{}]"#,
+    good: r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: orders-v1}
+spec:
+  template:
+    metadata: {labels: {app: orders, version: v1}}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: orders}
+spec:
+  selector: {matchLabels: {app: orders}}
+  rules: [{}]"#,
 };
 
 pub(super) const CHECK: Check = Check { rule: &RULE, run };

@@ -48,13 +48,13 @@ fn lowercase(host: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn host_without_port(authority: &str) -> &str {
     match authority.rsplit_once(':') {
-        Some((host, port))
-            if port.bytes().all(|byte| byte.is_ascii_digit()) && !(host.contains(':') && !host.ends_with(']')) =>
-        {
-            host
-        }
+        Some((host, port)) if is_port(port) && (host.ends_with(']') || !host.contains(':')) => host,
         _ => authority,
     }
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

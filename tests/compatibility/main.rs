@@ -1,0 +1,5 @@
+//! Promises that hold for any mesh.
+
+mod determinism;
+mod rules;
+mod snapshot_bytes;

@@ -1,0 +1,9 @@
+//! What the tests of several folders share: where things are, meshes as values, the built binary.
+
+mod binary;
+mod mesh;
+mod tree;
+
+pub use binary::{Run, taut, taut_with_input};
+pub use mesh::{compile_folder, compile_text, problems_text, sources_of};
+pub use tree::{root, tracked_files};
