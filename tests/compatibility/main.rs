@@ -3,3 +3,4 @@
 mod determinism;
 mod rules;
 mod snapshot_bytes;
+mod yaml_readers;

@@ -2,8 +2,10 @@
 
 mod binary;
 mod mesh;
+mod mutate;
 mod tree;
 
 pub use binary::{Run, taut, taut_with_input};
 pub use mesh::{compile_folder, compile_text, problems_text, sources_of};
+pub use mutate::{Draws, mutant};
 pub use tree::{root, tracked_files};

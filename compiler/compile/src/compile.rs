@@ -3,7 +3,7 @@
 use taut_model::Settings;
 use taut_resources::{Outcome, Resource};
 use taut_snapshot::{EndpointSet, Snapshot, SourceMap};
-use taut_source::{Problem, Problems, SourceSet};
+use taut_source::{Problem, Problems, SourceSet, YamlReader};
 
 use crate::{endpoints, lower, origins};
 
@@ -14,12 +14,14 @@ pub struct Options {
     pub default_namespace: String,
     /// What holds for the whole mesh.
     pub settings: Settings,
+    /// Which reader reads YAML.
+    pub reader: YamlReader,
 }
 
 impl Default for Options {
     /// Istio's settings, and the namespace `default`, as kubectl has it.
     fn default() -> Self {
-        Options { default_namespace: "default".into(), settings: Settings::default() }
+        Options { default_namespace: "default".into(), settings: Settings::default(), reader: YamlReader::default() }
     }
 }
 
@@ -71,7 +73,7 @@ fn read(sources: &SourceSet, options: &Options, problems: &mut Problems) -> (Vec
     let mut counts = Counts::default();
     let mut resources = Vec::new();
     for (id, file) in sources.iter() {
-        let (documents, mut found) = taut_source::read_documents(file, id);
+        let (documents, mut found) = taut_source::read_documents(file, id, options.reader);
         counts.documents += documents.len();
         let mut outcomes = Vec::new();
         for document in &documents {

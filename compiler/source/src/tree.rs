@@ -55,7 +55,7 @@ struct Entry {
 }
 
 /// The values of one document.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tree {
     source: Arc<str>,
     entries: Vec<Entry>,

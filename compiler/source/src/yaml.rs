@@ -7,6 +7,7 @@
 //! next. What a document means is what `serde_yaml` reads in it; where its values stand comes from `libyaml-safer`,
 //! which has the same grammar (`reference`).
 
+mod fast;
 mod reference;
 mod split;
 
@@ -33,9 +34,19 @@ pub struct Document {
     pub tree: Tree,
 }
 
+/// Which reader reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum YamlReader {
+    /// The fast one, and the reference where that is not sure.
+    #[default]
+    Fast,
+    /// The reference alone.
+    Reference,
+}
+
 /// All documents of a file that hold anything, and what was wrong with the others.
 #[must_use]
-pub fn read_documents(file: &SourceFile, id: FileId) -> (Vec<Document>, Vec<Problem>) {
+pub fn read_documents(file: &SourceFile, id: FileId, reader: YamlReader) -> (Vec<Document>, Vec<Problem>) {
     let mut documents = Vec::new();
     let mut problems = Vec::new();
     let text: Arc<str> = match std::str::from_utf8(&file.bytes) {
@@ -55,7 +66,11 @@ pub fn read_documents(file: &SourceFile, id: FileId) -> (Vec<Document>, Vec<Prob
             problems.push(Problem { help, ..TOO_LARGE.at(place(id, chunk.start, chunk.start + 1), message) });
             continue;
         }
-        match reference::read(&text, chunk, id, &mut problems) {
+        let sure = match reader {
+            YamlReader::Fast => fast::read(&text, chunk.clone()),
+            YamlReader::Reference => None,
+        };
+        match sure.or_else(|| reference::read(&text, chunk, id, &mut problems)) {
             Some(tree) if tree.root().is_null() => {}
             Some(tree) => documents.push(Document { span, tree }),
             None => {}
@@ -170,7 +185,13 @@ mod tests {
     use crate::Data;
 
     fn read(text: &str) -> (Vec<Document>, Vec<Problem>) {
-        read_documents(&SourceFile::new("a.yaml", text.as_bytes()), FileId(0))
+        let file = SourceFile::new("a.yaml", text.as_bytes());
+        let reference = read_documents(&file, FileId(0), YamlReader::Reference);
+        let fast = read_documents(&file, FileId(0), YamlReader::Fast);
+        let trees = |read: &(Vec<Document>, Vec<Problem>)| read.0.iter().map(|it| it.tree.clone()).collect::<Vec<_>>();
+        assert_eq!(trees(&fast), trees(&reference), "the readers disagree about:\n{text}");
+        assert_eq!(fast.1, reference.1);
+        reference
     }
 
     fn codes(text: &str) -> Vec<String> {
@@ -200,6 +221,59 @@ mod tests {
         let mut items = list.items();
         assert_eq!(items.next().unwrap().get("b").unwrap().written(), "'x y'");
         assert_eq!(items.next().unwrap().text(), Some("two\nlines\n"));
+    }
+
+    #[test]
+    fn the_fast_reader_is_sure_of_what_people_write() {
+        let text = "\
+# a comment
+apiVersion: networking.istio.io/v1   # another
+kind: VirtualService
+metadata: {name: orders, labels: {app: \"x y\", n: '7'}}
+empty:
+last: null
+spec:
+  hosts:
+  - orders
+  -   \"quoted: #text\"
+  http:
+    - match:
+      - uri: {prefix: /api}
+        headers:
+          x-canary: {exact: \"true\"}
+      timeout: 10s
+      weight: -5
+      on: yes
+      address: 10.0.0.0/8
+      paths: [/a, /a/*, 5%, [x,y], []]
+      ports: {8080: a, other: 0}
+      url: http://example.com:80/a#b
+
+    # the end
+    - route: x
+";
+        let source: Arc<str> = text.into();
+        let tree = fast::read(&source, 0..text.len()).expect("nothing here is in doubt");
+        assert_eq!(read(text).0[0].tree, tree);
+    }
+
+    #[test]
+    fn the_readers_agree_about_what_is_in_doubt() {
+        #[rustfmt::skip]
+        let doubtful = [
+            "a: b\n c", "a: b\n\n  c\nd: e", "- a\n b", "- a\n- b\nc: d", "a: 0777\nb: 1e3\nc: 1_0\nd: 0x1\ne: 1.5\nf: -0", "a:b",
+            "a : b", "a: b: c", "a: 'it''s'", "a: \"x\\n\"", "a: |\n  x\n", "a: >\n  x\n", "a: [b\n, c]", "a: [b: c]", "a: {b}", "a: {b:}",
+            "a: {b: }", "a: [b, ]", "a: [,]", "- - a", "-\n  a", "- ", "a:\n- b\n-\n", "a:\n  b\nc: d", "a:\n - b\n - c\nd:\n- e", "? a\n: b", "True: a",
+            "~: a", "null: a", "a: ~", "a: TRUE", "a: -", "a: - b", "a: -b", "a: &x b\nc: *x", "a: !x b", "a: b #c", "a: b# c", "a: 'b' c", "a: 'b'#c",
+            "a: [b]c", "a: @b", "a: `b`", "a: %b", "a: ,b", "a: ]", "a: }", "--- a", "---\n--- \na: b", "a: b\n...\n", "a:  \n  b: c\n d: e",
+            "a:\n    b: c\n  d: e", " a: b\nc: d", " a: b\n c: d", "a: 12:30", "a: 1.2.3", "a: 1..2", "a: 1.", "a: .5", "a: 9223372036854775808", "a: 1d",
+            "'a': b\n\"c\": d", "'a' : b", "{a: b}", "[a, b]", "a", "a: [a b]", "a: {a: b c}", "a: {a: b,c: d}", "a: {'a':b}", "a: {a: 'b'}", "a: {a: b}\n c",
+            "a: x  \n", "a: x", "a: [1, -1, 007, true, null, ~]", "a: {1: b, 1.5: c}", "1: a\n-1: b", "a: [*x]", "a: [a*, b=c, d@e, f%, g+h]", "a: http://b", "a: b:c",
+            "a: {b: c:d}", "a: [b#c]", "a: [b #c]\n", "-a: b", "--a: b", "a-: b", "_: b", "/: b", ".: b", "..: b", "a: ..", "a: -.inf", "a: inf\nb: nan\nc: NaN",
+        ];
+        for text in doubtful {
+            let _ = read(text);
+        }
     }
 
     #[test]
@@ -267,7 +341,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_utf8_are_located() {
-        let (_, problems) = read_documents(&SourceFile::new("a", b"a: \xff"), FileId(0));
+        let (_, problems) = read_documents(&SourceFile::new("a", b"a: \xff"), FileId(0), YamlReader::Fast);
         assert_eq!(problems[0].at.span, Span { start: 3, end: 4 });
     }
 }

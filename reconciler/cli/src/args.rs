@@ -55,6 +55,15 @@ pub(crate) struct MeshArgs {
     /// The namespace of objects that name none; may be empty
     #[arg(long, value_name = "NS", default_value = "default", env = "TAUT_DEFAULT_NAMESPACE")]
     pub(crate) default_namespace: String,
+    /// Which reader reads YAML: the fast one, or the reference that it is held to
+    #[arg(long, value_enum, default_value = "fast", hide = true)]
+    pub(crate) reader: Reader,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Reader {
+    Fast,
+    Reference,
 }
 
 #[derive(Debug, ClapArgs)]

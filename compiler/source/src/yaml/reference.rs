@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io::Read as _;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -90,9 +91,11 @@ enum Mark {
 }
 
 fn marks(yaml: &str, base: Base) -> Result<Vec<Mark>, Box<Problem>> {
-    let mut input = yaml.as_bytes();
+    // libyaml-safer panics where a block scalar ends without a line end. One more changes no mark but the last.
+    let text = yaml.as_bytes();
+    let line_end: &[u8] = if text.ends_with(b"\n") { b"" } else { b"\n" };
     let mut parser = Parser::new();
-    parser.set_input_string(&mut input);
+    parser.set_input(text.chain(line_end));
     let mut marks = Vec::new();
     let mut anchors: BTreeMap<String, usize> = BTreeMap::new();
     let mut depth = 0;

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use taut_compile::{Compiled, Options, compile};
-use taut_source::{Severity, SourceSet};
+use taut_source::{Severity, SourceSet, YamlReader};
 
-use crate::args::{Check, FailOn, Format, MeshArgs};
+use crate::args::{Check, FailOn, Format, MeshArgs, Reader};
 use crate::failure::Failure;
 use crate::output::{Output, problems};
 use crate::paths;
@@ -29,7 +29,11 @@ pub(crate) fn run(args: &Check, output: &mut Output) -> Result<ExitCode, Failure
 
 /// The options of a compilation, from the command line.
 pub(crate) fn options(args: &MeshArgs) -> Options {
-    Options { default_namespace: args.default_namespace.clone(), ..Options::default() }
+    let reader = match args.reader {
+        Reader::Fast => YamlReader::Fast,
+        Reader::Reference => YamlReader::Reference,
+    };
+    Options { default_namespace: args.default_namespace.clone(), reader, ..Options::default() }
 }
 
 /// Every problem with its source, and a summary.
