@@ -1,11 +1,13 @@
 //! What the tests of several folders share: where things are, meshes as values, the built binary.
 
 mod binary;
+mod generate;
 mod mesh;
 mod mutate;
 mod tree;
 
 pub use binary::{Run, taut, taut_with_input};
+pub use generate::generated_mesh;
 pub use mesh::{compile_folder, compile_text, problems_text, sources_of};
 pub use mutate::{Draws, mutant};
 pub use tree::{root, tracked_files};

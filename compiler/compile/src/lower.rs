@@ -13,8 +13,9 @@ mod service;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
-use taut_model::Mesh;
+use taut_model::{Host, Mesh};
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::{self, Authority, Cluster, Layer, PathNormalization, Root};
 use taut_snapshot::{Digest, Objects, Snapshot, Text};
@@ -41,7 +42,9 @@ pub(crate) struct Lowering<'m, 'r> {
     /// Clusters by service, port, subset and the rules that were merged for them.
     clusters: HashMap<(u32, u16, Text, Vec<usize>), Link<Cluster>>,
     /// The layer that every client shares, with the digests of its services by host.
-    base: Option<(Link<Layer>, BTreeMap<Text, Digest>)>,
+    base: Option<Rc<(Link<Layer>, BTreeMap<Text, Digest>)>>,
+    /// The hosts whose rules look at the client's labels.
+    looked_at: Option<Rc<Vec<Host>>>,
     /// For each namespace, the hosts whose meaning may differ there.
     special: Option<BTreeMap<Text, BTreeSet<Text>>>,
     /// The layers of namespaces.
@@ -67,6 +70,7 @@ impl<'m, 'r> Lowering<'m, 'r> {
             mesh_link,
             clusters: HashMap::new(),
             base: None,
+            looked_at: None,
             special: None,
             layers: BTreeMap::new(),
         }

@@ -12,9 +12,9 @@ pub fn policies_of<'m, 'r>(
     namespace: &'m str,
     labels: &'m LabelSet,
 ) -> impl Iterator<Item = Of<'r, AuthorizationPolicy>> + 'm {
-    mesh.authorization_policies.iter().copied().filter(move |policy| {
-        let place = policy.namespace();
-        (*place == namespace || *place == mesh.settings.root_namespace)
-            && policy.spec.selector.as_ref().is_none_or(|selector| selects(&selector.match_labels, labels))
+    let root = mesh.settings.root_namespace.as_str();
+    let mesh_wide = (root != namespace).then(|| mesh.policies_in(root)).into_iter().flatten();
+    mesh_wide.chain(mesh.policies_in(namespace)).filter(move |policy| {
+        policy.spec.selector.as_ref().is_none_or(|selector| selects(&selector.match_labels, labels))
     })
 }

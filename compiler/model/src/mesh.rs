@@ -117,6 +117,8 @@ pub struct Mesh<'r> {
     wildcard_traffic: Vec<(Host, usize)>,
     workloads_by_namespace: HashMap<Text, Vec<WorkloadId>>,
     services_by_namespace: HashMap<Text, Vec<ServiceId>>,
+    policies_by_namespace: HashMap<Text, Vec<usize>>,
+    peers_by_namespace: HashMap<Text, Vec<usize>>,
 }
 
 /// Resolves the names of all resources.
@@ -143,6 +145,8 @@ pub fn resolve(resources: &[Resource], settings: Settings) -> Mesh<'_> {
         wildcard_traffic: Vec::new(),
         workloads_by_namespace: HashMap::new(),
         services_by_namespace: HashMap::new(),
+        policies_by_namespace: HashMap::new(),
+        peers_by_namespace: HashMap::new(),
     };
     for resource in resources {
         mesh.add(resource);
@@ -208,6 +212,12 @@ impl<'r> Mesh<'r> {
             let id = ServiceId(number(at));
             self.by_host.entry(service.host.clone()).or_default().push(id);
             self.services_by_namespace.entry(service.namespace.clone()).or_default().push(id);
+        }
+        for (at, policy) in self.authorization_policies.iter().enumerate() {
+            self.policies_by_namespace.entry(policy.namespace().clone()).or_default().push(at);
+        }
+        for (at, policy) in self.peer_authentications.iter().enumerate() {
+            self.peers_by_namespace.entry(policy.namespace().clone()).or_default().push(at);
         }
         for (at, workload) in self.workloads.iter().enumerate() {
             self.workloads_by_namespace.entry(workload.namespace.clone()).or_default().push(WorkloadId(number(at)));
@@ -289,6 +299,18 @@ impl<'r> Mesh<'r> {
     #[must_use]
     pub fn workloads_in(&self, namespace: &str) -> &[WorkloadId] {
         self.workloads_by_namespace.get(namespace).map_or(&[], Vec::as_slice)
+    }
+
+    /// The authorization policies of a namespace, by seniority.
+    pub fn policies_in(&self, namespace: &str) -> impl Iterator<Item = Of<'r, AuthorizationPolicy>> {
+        let numbers = self.policies_by_namespace.get(namespace).map_or(&[][..], Vec::as_slice);
+        numbers.iter().map(|number| self.authorization_policies[*number])
+    }
+
+    /// The peer authentications of a namespace, by seniority.
+    pub fn peers_in(&self, namespace: &str) -> impl Iterator<Item = Of<'r, PeerAuthentication>> {
+        let numbers = self.peers_by_namespace.get(namespace).map_or(&[][..], Vec::as_slice);
+        numbers.iter().map(|number| self.peer_authentications[*number])
     }
 
     /// The workloads behind a service.

@@ -31,9 +31,8 @@ pub fn mode_of<'r>(mesh: &Mesh<'r>, namespace: &str, labels: &LabelSet) -> ModeO
     let mut mode = namespace_mode(mesh, namespace);
     // Only the oldest policy counts at each level; and one with a selector in the root namespace counts nowhere
     // (the traps of §9.2).
-    let of_workload = mesh.peer_authentications.iter().find(|policy| {
-        *policy.namespace() == namespace
-            && *policy.namespace() != mesh.settings.root_namespace
+    let of_workload = mesh.peers_in(namespace).find(|policy| {
+        *policy.namespace() != mesh.settings.root_namespace
             && has_selector(policy)
             && policy.spec.selector.as_ref().is_some_and(|selector| selects(&selector.match_labels, labels))
     });
@@ -46,9 +45,7 @@ pub fn mode_of<'r>(mesh: &Mesh<'r>, namespace: &str, labels: &LabelSet) -> ModeO
 /// What holds for a namespace: its own policy without a selector, or the mesh's.
 #[must_use]
 pub fn namespace_mode(mesh: &Mesh<'_>, namespace: &str) -> Mode {
-    let general = |namespace: &str| {
-        mesh.peer_authentications.iter().find(|policy| *policy.namespace() == namespace && !has_selector(policy))
-    };
+    let general = |namespace: &str| mesh.peers_in(namespace).find(|policy| !has_selector(policy));
     let of_mesh = general(&mesh.settings.root_namespace).and_then(|policy| said(policy.spec.mtls.as_ref()));
     let of_namespace = general(namespace).and_then(|policy| said(policy.spec.mtls.as_ref()));
     of_namespace.or(of_mesh).unwrap_or(Mode::Permissive)

@@ -4,6 +4,7 @@
 //! a layer of its own above it, and what differs by the client's labels a layer of the workload's own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use taut_model::{Client, Host, LabelSet, Protocol, candidates, covers, expand, governing, is_wildcard, rules_for};
 use taut_snapshot::format::codec::Link;
@@ -20,14 +21,14 @@ const PLAIN_HTTP: u16 = 80;
 impl<'r> Lowering<'_, 'r> {
     /// The layers of a client, the one that counts first, first.
     pub(super) fn layers(&mut self, namespace: &Text, labels: &LabelSet) -> Vec<Link<Layer>> {
-        let (base, base_entries) = self.base();
-        let own = self.layer_of_namespace(namespace, &base_entries);
+        let base = self.base();
+        let own = self.layer_of_namespace(namespace, &base.1);
         let by_labels = self.layer_of_labels(namespace, labels);
-        by_labels.into_iter().chain(own).chain([base]).collect()
+        by_labels.into_iter().chain(own).chain([base.0]).collect()
     }
 
     /// What every client sees alike: the meaning of each host to a client of which nothing is known.
-    fn base(&mut self) -> (Link<Layer>, BTreeMap<Text, Digest>) {
+    fn base(&mut self) -> Rc<(Link<Layer>, BTreeMap<Text, Digest>)> {
         if let Some(base) = &self.base {
             return base.clone();
         }
@@ -35,8 +36,9 @@ impl<'r> Lowering<'_, 'r> {
         let client = Client { namespace: "", labels: &nobody, gateway: "mesh" };
         let entries = self.entries(self.hosts(), &client);
         let layer = self.layer(entries.clone());
-        self.base = Some((layer, entries.clone()));
-        (layer, entries)
+        let base = Rc::new((layer, entries));
+        self.base = Some(base.clone());
+        base
     }
 
     fn layer(&mut self, entries: BTreeMap<Text, Digest>) -> Link<Layer> {
@@ -72,13 +74,7 @@ impl<'r> Lowering<'_, 'r> {
 
     /// Hosts whose rules look at the client's labels.
     fn layer_of_labels(&mut self, namespace: &Text, labels: &LabelSet) -> Option<Link<Layer>> {
-        let looking: Vec<&Host> = self
-            .mesh
-            .routings
-            .iter()
-            .filter(|routing| routing.gateways.contains("mesh") && routing.looks_at_labels())
-            .flat_map(|routing| &routing.hosts)
-            .collect();
+        let looking = self.looked_at();
         if looking.is_empty() {
             return None;
         }
@@ -86,6 +82,17 @@ impl<'r> Lowering<'_, 'r> {
         let hosts: BTreeSet<Host> = self.hosts().into_iter().filter(governed).collect();
         let entries = self.entries(hosts, &Client { namespace, labels, gateway: "mesh" });
         if entries.is_empty() { None } else { Some(self.layer(entries)) }
+    }
+
+    /// The hosts of virtual services of sidecars that look at labels of the client.
+    fn looked_at(&mut self) -> Rc<Vec<Host>> {
+        if let Some(hosts) = &self.looked_at {
+            return hosts.clone();
+        }
+        let routings = self.mesh.routings.iter().filter(|it| it.gateways.contains("mesh") && it.looks_at_labels());
+        let hosts: Rc<Vec<Host>> = Rc::new(routings.flat_map(|routing| routing.hosts.iter().cloned()).collect());
+        self.looked_at = Some(hosts.clone());
+        hosts
     }
 
     /// For each namespace, the hosts that something there, or something exported to it, gives another meaning.

@@ -4,7 +4,7 @@ use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
 use super::{Check, about};
 use crate::mesh::Mesh;
-use crate::selects;
+use crate::{Workload, selects};
 
 static RULE: Rule = Rule {
     code: "taut::authz::no_workload",
@@ -49,9 +49,12 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
             continue;
         };
         let everywhere = *policy.namespace() == mesh.settings.root_namespace;
-        let mut workloads =
-            mesh.workloads.iter().filter(|workload| everywhere || workload.namespace == *policy.namespace());
-        if workloads.any(|workload| workload.meshed && selects(&selector.match_labels, &workload.labels)) {
+        let picks = |workload: &Workload<'_>| workload.meshed && selects(&selector.match_labels, &workload.labels);
+        let picked = match everywhere {
+            true => mesh.workloads.iter().any(picks),
+            false => mesh.workloads_in(policy.namespace()).iter().any(|id| picks(mesh.workload(*id))),
+        };
+        if picked {
             continue;
         }
         let Some((name, value)) = selector.match_labels.0.first() else { continue };
