@@ -5,6 +5,7 @@
 
 mod compile;
 mod pairs;
+mod push;
 
 use std::process::ExitCode;
 
@@ -13,8 +14,9 @@ fn main() -> ExitCode {
     let quick = arguments.iter().any(|argument| argument == "--quick");
     let results = match arguments.first().map(String::as_str) {
         Some("compile") => compile::run(quick),
+        Some("push") => push::run(quick),
         _ => {
-            pairs::say("usage: bench compile [--quick]");
+            pairs::say("usage: bench compile|push [--quick]");
             return ExitCode::from(2);
         }
     };

@@ -11,6 +11,8 @@ use serde_json::json;
 pub(crate) enum Goal {
     AtMost(f64),
     AtLeast(f64),
+    /// None: the figure is for people to see.
+    Seen,
 }
 
 impl Goal {
@@ -18,6 +20,7 @@ impl Goal {
         match self {
             Goal::AtMost(most) => ratio <= most,
             Goal::AtLeast(least) => least <= ratio,
+            Goal::Seen => true,
         }
     }
 
@@ -25,6 +28,7 @@ impl Goal {
         match self {
             Goal::AtMost(most) => format!("<= {most}"),
             Goal::AtLeast(least) => format!(">= {least}"),
+            Goal::Seen => "-".to_owned(),
         }
     }
 }
@@ -137,16 +141,17 @@ pub(crate) fn report(figures: &[Figure]) -> ExitCode {
     }
     say("");
     say(&format!(
-        "{:<34} {:<16} {:>10} {:>10} {:>8}  {:<8} {}",
-        "metric", "case", "ours", "theirs", "ratio", "goal", "ok"
+        "{:<34} {:<16} {:<28} {:>10} {:>10} {:>8}  {:<8} {}",
+        "metric", "case", "beside", "ours", "theirs", "ratio", "goal", "ok"
     ));
     for figure in figures {
         let ok = if figure.goal.holds(figure.ratio) { "yes" } else { "NO" };
         let (ours, theirs, ratio) = (round(figure.ours), round(figure.theirs), round(figure.ratio));
         say(&format!(
-            "{:<34} {:<16} {ours:>10} {theirs:>10} {ratio:>8}  {:<8} {ok}",
+            "{:<34} {:<16} {:<28} {ours:>10} {theirs:>10} {ratio:>8}  {:<8} {ok}",
             figure.metric,
             figure.case,
+            figure.reference,
             figure.goal.text()
         ));
     }

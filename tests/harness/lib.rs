@@ -4,10 +4,12 @@ mod binary;
 mod generate;
 mod mesh;
 mod mutate;
+mod process;
 mod tree;
 
 pub use binary::{Run, taut, taut_with_input};
 pub use generate::generated_mesh;
 pub use mesh::{compile_folder, compile_text, problems_text, sources_of};
 pub use mutate::{Draws, mutant};
+pub use process::{PATIENCE, Serving, commit, git, repository, serving, until};
 pub use tree::{root, tracked_files};

@@ -33,6 +33,9 @@ pub(crate) fn lower(mesh: &Mesh<'_>) -> (Snapshot, Origins) {
     (Snapshot { id, objects: lowering.objects }, lowering.origins)
 }
 
+/// A layer, and the digests of its services by host.
+type SharedLayer = (Link<Layer>, BTreeMap<Text, Digest>);
+
 /// What is kept while one mesh is lowered.
 pub(crate) struct Lowering<'m, 'r> {
     pub(crate) mesh: &'m Mesh<'r>,
@@ -42,7 +45,7 @@ pub(crate) struct Lowering<'m, 'r> {
     /// Clusters by service, port, subset and the rules that were merged for them.
     clusters: HashMap<(u32, u16, Text, Vec<usize>), Link<Cluster>>,
     /// The layer that every client shares, with the digests of its services by host.
-    base: Option<Rc<(Link<Layer>, BTreeMap<Text, Digest>)>>,
+    base: Option<Rc<SharedLayer>>,
     /// The hosts whose rules look at the client's labels.
     looked_at: Option<Rc<Vec<Host>>>,
     /// For each namespace, the hosts whose meaning may differ there.

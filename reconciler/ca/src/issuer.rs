@@ -22,7 +22,7 @@ use crate::sign::Signer;
 use crate::{CaError, JoinToken, Refusal, SYSTEM_NAMESPACE, tokens};
 
 /// The account of the authority itself, in the system namespace.
-pub(crate) const OWN_ACCOUNT: &str = "ca";
+pub const OWN_ACCOUNT: &str = "ca";
 
 /// The certificate authority of a mesh. Clones are the same authority.
 #[derive(Clone)]

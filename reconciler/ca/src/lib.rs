@@ -29,7 +29,7 @@ mod conversations;
 pub use client::{KeepFresh, join, keep_fresh, renew};
 pub use error::{CaError, ClientError};
 pub use issue::{LIFETIME_DEFAULT, LIFETIME_MAX, Refusal, SYSTEM_NAMESPACE};
-pub use issuer::{Caller, Issued, Issuer};
+pub use issuer::{Caller, Issued, Issuer, OWN_ACCOUNT};
 pub use serve::serve;
 pub use token::{BadToken, JoinToken};
 pub use tokens::{TOKEN_LIFETIME_MAX, TokenEntry, TokenState, create_token, list_tokens};

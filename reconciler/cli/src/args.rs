@@ -1,8 +1,14 @@
 //! The command line.
 
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::commands::proxy::{GatewayBind, InboundBind, OutboundBind};
+use crate::running::address::Address;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -28,6 +34,31 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// List every rule that `check` knows
     Rules(Rules),
+    /// Follow a git repository, and move the fleet to every good commit
+    Reconcile(Box<Reconcile>),
+    /// Run the certificate authority, or make join tokens
+    #[command(subcommand)]
+    Ca(Ca),
+    /// Run a sidecar or a gateway
+    Proxy(Box<Proxy>),
+    /// Show what the fleet runs
+    Status(Ask),
+    /// Wait until every live member runs a commit or snapshot
+    Wait(Wait),
+    /// Show what happened: commits, activations, refusals, holds
+    History(History),
+    /// Show what differs between git, what was activated, and what members run
+    Drift(Ask),
+    /// Show what will happen next, and what it waits for
+    Plan(Ask),
+    /// Take the fleet back to what ran before, and keep it there
+    Rollback(Rollback),
+    /// Keep the fleet where it is, whatever git says
+    Hold(Order),
+    /// Follow git again after a rollback or hold
+    Resume(Order),
+    /// Show what Taut does: a mesh on this machine, under load, through eight steps
+    Demo(Demo),
     /// Print completions for a shell
     Completions(Completions),
     /// Write the manual pages into a folder
@@ -125,4 +156,244 @@ pub(crate) struct Completions {
 pub(crate) struct Man {
     /// The folder
     pub(crate) folder: PathBuf,
+}
+
+/// A length of time, as `10s`, `500ms` or `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}: write 10s, 500ms or 1h"))
+}
+
+/// Where the reconciler of this machine keeps its state, and its control socket.
+const RECONCILER_STATE: &str = "taut-reconciler";
+
+/// How the commands that ask the reconciler find it.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Reach {
+    /// The reconciler's state folder, where its control socket is
+    #[arg(long, value_name = "DIR", default_value = RECONCILER_STATE, env = "TAUT_STATE")]
+    pub(crate) state: PathBuf,
+    /// How to write the result
+    #[arg(long, value_enum, default_value = "human")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Ask {
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Wait {
+    /// The commit, by the start of its id; what is desired now if nothing is named
+    #[arg(long, value_name = "REV", conflicts_with = "snapshot")]
+    pub(crate) commit: Option<String>,
+    /// The snapshot, by the start of its id
+    #[arg(long, value_name = "ID")]
+    pub(crate) snapshot: Option<String>,
+    /// The longest time to wait
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct History {
+    /// The most records to show, newest last
+    #[arg(long, short = 'n', value_name = "N", default_value = "30")]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Order {
+    /// Why, for the history
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Rollback {
+    /// A snapshot or commit that was active, by the start of its id; what ran before if nothing is named
+    #[arg(long, value_name = "ID|REV")]
+    pub(crate) to: Option<String>,
+    #[command(flatten)]
+    pub(crate) order: Order,
+}
+
+/// How a process comes to its identity.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct IdentityArgs {
+    /// The certificate authority: HOST:PORT, or @FILE that holds it
+    #[arg(long, value_name = "ADDRESS", env = "TAUT_CA")]
+    pub(crate) ca: Address,
+    /// The join token, for the first start
+    #[arg(long, value_name = "TOKEN", env = "TAUT_JOIN_TOKEN", hide_env_values = true)]
+    pub(crate) join_token: Option<String>,
+    /// A file with the join token
+    #[arg(long, value_name = "FILE", conflicts_with = "join_token")]
+    pub(crate) join_token_file: Option<PathBuf>,
+    /// How long certificates are to be valid; the authority's default if nothing is said
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) certificate_lifetime: Option<Duration>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Reconcile {
+    /// The repository: a folder, or an address that git understands
+    #[arg(long, value_name = "PATH|URL", env = "TAUT_REPO")]
+    pub(crate) repo: String,
+    /// The branch; the checked-out one of a folder, `main` of a remote
+    #[arg(long, value_name = "NAME", env = "TAUT_BRANCH")]
+    pub(crate) branch: Option<String>,
+    /// The folder of the mesh in the repository; all of it if none is named
+    #[arg(long, value_name = "FOLDER", env = "TAUT_PATH")]
+    pub(crate) path: Option<String>,
+    /// How often to look at the repository, whatever else is seen
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, env = "TAUT_POLL")]
+    pub(crate) poll: Duration,
+    /// Where it keeps its state
+    #[arg(long, value_name = "DIR", default_value = RECONCILER_STATE, env = "TAUT_STATE")]
+    pub(crate) state: PathBuf,
+    /// Where members find it
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:15012", env = "TAUT_LISTEN")]
+    pub(crate) listen: SocketAddr,
+    /// How long a member that drifted is left alone before it is brought back
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub(crate) heal_after: Duration,
+    /// How long a member may be silent before nobody waits for it
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub(crate) lease: Duration,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    #[command(flatten)]
+    pub(crate) mesh: MeshArgs,
+    /// Stop when standard input closes
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_closes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ca {
+    /// Run the certificate authority
+    Serve(CaServe),
+    /// Make a join token, which one process can use once
+    Token(CaToken),
+    /// List the join tokens
+    Tokens(CaTokens),
+}
+
+/// Where the authority of this machine keeps its keys.
+const CA_STATE: &str = "taut-ca";
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CaServe {
+    /// Where it keeps its keys and tokens
+    #[arg(long, value_name = "DIR", default_value = CA_STATE, env = "TAUT_CA_STATE")]
+    pub(crate) state: PathBuf,
+    /// Where others find it
+    #[arg(long, value_name = "IP:PORT", default_value = "0.0.0.0:15013", env = "TAUT_CA_LISTEN")]
+    pub(crate) listen: SocketAddr,
+    /// The first part of every identity
+    #[arg(long, value_name = "NAME", default_value = "cluster.local", env = "TAUT_TRUST_DOMAIN")]
+    pub(crate) trust_domain: String,
+    /// The reconciler whose fleet it is a member of: HOST:PORT, or @FILE that holds it
+    #[arg(long, value_name = "ADDRESS", env = "TAUT_RECONCILER")]
+    pub(crate) reconciler: Option<Address>,
+    /// Its name in the fleet
+    #[arg(long, value_name = "NAME", default_value = "ca")]
+    pub(crate) name: String,
+    /// Stop when standard input closes
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_closes: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CaToken {
+    /// Whose it is: NAMESPACE/SERVICE-ACCOUNT, or `reconciler`
+    pub(crate) identity: String,
+    /// The authority's state folder
+    #[arg(long, value_name = "DIR", default_value = CA_STATE, env = "TAUT_CA_STATE")]
+    pub(crate) state: PathBuf,
+    /// How long it can be used; 15 minutes if nothing is said
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) lifetime: Option<Duration>,
+    /// The first part of every identity
+    #[arg(long, value_name = "NAME", default_value = "cluster.local", env = "TAUT_TRUST_DOMAIN")]
+    pub(crate) trust_domain: String,
+    /// How to write the result
+    #[arg(long, value_enum, default_value = "human")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CaTokens {
+    /// The authority's state folder
+    #[arg(long, value_name = "DIR", default_value = CA_STATE, env = "TAUT_CA_STATE")]
+    pub(crate) state: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Proxy {
+    /// The workload whose view it runs, NAMESPACE/NAME
+    #[arg(long, value_name = "NS/NAME", env = "TAUT_WORKLOAD")]
+    pub(crate) workload: String,
+    /// Its name in the fleet, one for each process; NAMESPACE.NAME if nothing is said
+    #[arg(long, env = "TAUT_NAME")]
+    pub(crate) name: Option<String>,
+    /// Where it keeps its identity and the last snapshot
+    #[arg(long, value_name = "DIR", default_value = "taut-proxy", env = "TAUT_STATE")]
+    pub(crate) state: PathBuf,
+    /// The reconciler: HOST:PORT, or @FILE that holds it
+    #[arg(long, value_name = "ADDRESS", env = "TAUT_RECONCILER")]
+    pub(crate) reconciler: Address,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
+    /// A port of the workload: where the proxy listens for it, and where the application does
+    #[arg(long, value_name = "PORT=LISTEN,APPLICATION")]
+    pub(crate) inbound: Vec<InboundBind>,
+    /// A port of services: where the application asks for it; `any` takes the port from the Host header
+    #[arg(long, value_name = "PORT=LISTEN")]
+    pub(crate) outbound: Vec<OutboundBind>,
+    /// A port of a gateway: where the proxy listens for it
+    #[arg(long, value_name = "PORT=LISTEN")]
+    pub(crate) gateway: Vec<GatewayBind>,
+    /// The address that others reach it by
+    #[arg(long, value_name = "IP", env = "TAUT_ADVERTISE")]
+    pub(crate) advertise: Option<IpAddr>,
+    /// Where metrics and health are served; an address of this machine
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:15000")]
+    pub(crate) admin: SocketAddr,
+    /// Threads that serve requests; one for each processor if nothing is said
+    #[arg(long, value_name = "N", env = "TAUT_WORKERS")]
+    pub(crate) workers: Option<NonZeroUsize>,
+    /// How long it still accepts connections after it said that it is leaving
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) drain_notice: Option<Duration>,
+    /// How long requests under way may take after that
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) drain_deadline: Option<Duration>,
+    /// Write a line for every request to a file, or to standard output with `-`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) access_log: Option<PathBuf>,
+    /// End each line with the snapshot and the rule that decided the request
+    #[arg(long, requires = "access_log")]
+    pub(crate) access_log_provenance: bool,
+    /// How to write where it listens
+    #[arg(long, value_enum, default_value = "human")]
+    pub(crate) format: Format,
+    /// Stop when standard input closes
+    #[arg(long, hide = true)]
+    pub(crate) until_stdin_closes: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Demo {
+    /// Leave everything running, and print commands to try
+    #[arg(long)]
+    pub(crate) keep: bool,
 }

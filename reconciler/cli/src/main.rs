@@ -7,10 +7,12 @@
 
 mod args;
 mod commands;
+mod demo;
 mod failure;
 mod output;
 mod paths;
 mod report;
+mod running;
 
 use std::process::ExitCode;
 

@@ -91,6 +91,9 @@ pub struct Session {
     /// What it is believed to hold. If it lacks some of it, it says so.
     held: BTreeSet<Digest>,
     offer: Option<Offer>,
+    /// The largest generation that was offered on this connection: the member takes a smaller one for late, unless it
+    /// is told to forget that one first.
+    offered: u64,
     activation: Option<Activation>,
     endpoints: Endpoints,
 }
@@ -131,6 +134,7 @@ impl Session {
             report: None,
             held: BTreeSet::new(),
             offer: None,
+            offered: 0,
             activation: None,
             endpoints: Endpoints::default(),
         }
@@ -218,6 +222,7 @@ impl Session {
     fn disconnect(&mut self) {
         self.connected = false;
         self.offer = None;
+        self.offered = 0;
         self.activation = None;
         self.endpoints.sent = None;
     }
@@ -276,6 +281,7 @@ impl Session {
             return Vec::new();
         }
         let endpoints = self.endpoints.version;
+        self.offered = self.offered.max(generation);
         self.offer = Some(Offer { part, generation, endpoints, sent: now, settled: false });
         if self.staged().is_some_and(|staged| self.offers(staged)) { self.look(now, &[]) } else { self.send_offer(now) }
     }
@@ -284,12 +290,20 @@ impl Session {
         self.offer.as_ref().is_some_and(|offer| offer.part.snapshot == snapshot)
     }
 
+    /// The word to forget what was offered before with a larger generation, if it was: what is active is offered anew
+    /// to a member that has lost it while something newer was under way.
+    fn make_room(&self) -> Option<Output> {
+        let generation = self.offered;
+        let room = self.offer.as_ref().is_none_or(|offer| offer.generation == generation);
+        (!room).then_some(Output::Send(ToMember::Retire { generation }))
+    }
+
     /// The objects that the member lacks, as far as is known, and the word to make them ready.
     fn send_offer(&mut self, now: Duration) -> Vec<Output> {
+        let mut outputs: Vec<Output> = self.make_room().into_iter().collect();
         let Some(offer) = &mut self.offer else { return Vec::new() };
         offer.sent = now;
         let Offer { part, generation, .. } = offer;
-        let mut outputs = Vec::new();
         let mut message: Vec<Arc<[u8]>> = Vec::new();
         let mut bytes_sum = 0;
         let objects = |objects| Output::Send(ToMember::Objects { generation: *generation, objects });
@@ -380,6 +394,7 @@ impl Session {
             && due(&mut offer.sent)
         {
             let wanted = Running { snapshot: offer.part.snapshot, generation: offer.generation };
+            outputs.extend(self.make_room());
             outputs.push(Output::Send(ToMember::Stage(wanted)));
         }
         if let Some(activation) = &mut self.activation

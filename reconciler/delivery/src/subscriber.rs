@@ -385,7 +385,8 @@ impl Session {
         if generation < self.offer.generation || matches!(self.working, Some(Working::Activate(_))) {
             return Vec::new();
         }
-        self.offer.forget();
+        // What was offered before that may be offered again: what runs, if the disk has lost it.
+        self.offer = Offer::default();
         match self.staged.take() {
             Some(_) => [vec![Output::Discard], self.report(now)].concat(),
             None => Vec::new(),

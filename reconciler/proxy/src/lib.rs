@@ -1,1 +1,52 @@
-//! To be written.
+//! The data plane: a sidecar or a gateway that decides every request by one whole snapshot.
+//!
+//! Owns: connections from below and to above, and everything between the two that takes time: tries, timeouts, limits,
+//! health, metrics. What a request means is asked of `taut_snapshot::decide`.
+//! May not: know YAML, issue certificates, lock anything that a request waits for.
+//! Invariant: a request loads the active world once, and is decided by that one. What it is does not change while a
+//! request holds it; connections, health and counts outlive it.
+//!
+//! To read in the order of the `mod` lines: along the way of a request, then what is behind it.
+
+mod config;
+mod error;
+
+mod accept;
+mod downstream;
+mod listen;
+mod pace;
+mod stream;
+
+mod authorize;
+mod decision;
+mod exchange;
+mod headers;
+mod reply;
+mod request;
+
+mod balance;
+mod carry;
+mod connect;
+mod forward;
+mod limits;
+mod outlier;
+mod pool;
+mod tls;
+mod tunnel;
+mod upstream;
+
+mod drain;
+mod endpoints;
+mod proxy;
+mod resolve;
+mod runner;
+mod worker;
+mod world;
+
+mod admin;
+mod telemetry;
+
+pub use config::{AccessLog, Addresses, Bind, DrainConfig, ProxyConfig, Role};
+pub use error::ProxyError;
+pub use proxy::{Following, Proxy, run};
+pub use runner::Prepared;

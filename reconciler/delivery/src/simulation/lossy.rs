@@ -47,17 +47,15 @@ impl<E: Clone + std::fmt::Debug> World<E> {
             steps: 0,
             events: BTreeMap::new(),
             order: 0,
-            draws: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            // Mixed, since neighbouring seeds would otherwise draw the same numbers, one draw apart.
+            draws: mix(seed),
         }
     }
 
     /// A number below `end` (SplitMix64).
     pub fn draw(&mut self, end: u64) -> u64 {
         self.draws = self.draws.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.draws;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end.max(1)
+        mix(self.draws) % end.max(1)
     }
 
     /// A time up to `most`.
@@ -104,4 +102,10 @@ impl<E: Clone + std::fmt::Debug> World<E> {
     pub fn last(&self, lines: usize) -> String {
         self.trace[self.trace.len().saturating_sub(lines)..].join("\n")
     }
+}
+
+fn mix(mut number: u64) -> u64 {
+    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
 }

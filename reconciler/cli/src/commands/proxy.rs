@@ -1,0 +1,136 @@
+//! `taut proxy`: a sidecar or a gateway.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde_json::json;
+use taut_proxy::{AccessLog, Addresses, Bind, DrainConfig, Following, ProxyConfig, Role, run as run_proxy};
+use tokio::sync::watch;
+
+use crate::args::{Format, Proxy};
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::running::{self, identity, streams::ToReconciler};
+
+/// `PORT=LISTEN,APPLICATION`: the workload's port, where the proxy listens for it, where the application does.
+#[derive(Clone, Debug)]
+pub(crate) struct InboundBind(Bind);
+
+/// `PORT=LISTEN` or `any=LISTEN`: the services' port, and where the application asks for it.
+#[derive(Clone, Debug)]
+pub(crate) struct OutboundBind(Bind);
+
+/// `PORT=LISTEN`: a port of the gateway, and where the proxy listens for it.
+#[derive(Clone, Debug)]
+pub(crate) struct GatewayBind(Bind);
+
+fn socket(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("`{text}` is no address: write IP:PORT"))
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("`{text}` is no port"))
+}
+
+impl FromStr for InboundBind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('=').and_then(|(number, rest)| Some((number, rest.split_once(',')?)));
+        let (number, (listen, application)) = parts.ok_or("write PORT=LISTEN,APPLICATION")?;
+        let role = Role::Inbound { port: port(number)?, application: socket(application)? };
+        Ok(InboundBind(Bind { role, address: socket(listen)? }))
+    }
+}
+
+impl FromStr for OutboundBind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, listen) = text.split_once('=').ok_or("write PORT=LISTEN, or any=LISTEN")?;
+        let role = match number {
+            "any" => Role::OutboundAny,
+            number => Role::Outbound { port: port(number)? },
+        };
+        Ok(OutboundBind(Bind { role, address: socket(listen)? }))
+    }
+}
+
+impl FromStr for GatewayBind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, listen) = text.split_once('=').ok_or("write PORT=LISTEN")?;
+        Ok(GatewayBind(Bind { role: Role::Gateway { port: port(number)? }, address: socket(listen)? }))
+    }
+}
+
+pub(crate) fn run(args: Proxy, output: &mut Output) -> Result<ExitCode, Failure> {
+    let until_stdin_closes = args.until_stdin_closes;
+    running::serve(until_stdin_closes, |shutdown| proxy(args, output, shutdown))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn proxy(args: Proxy, output: &mut Output, shutdown: watch::Receiver<bool>) -> Result<(), Failure> {
+    let identity = identity::obtain(&args.identity, &args.state, &shutdown).await?;
+    let binds = args.inbound.into_iter().map(|it| it.0);
+    let binds = binds.chain(args.outbound.into_iter().map(|it| it.0)).chain(args.gateway.into_iter().map(|it| it.0));
+    let config = ProxyConfig {
+        name: args.name.unwrap_or_else(|| args.workload.replace('/', ".")),
+        workload: args.workload,
+        binds: binds.collect(),
+        admin: args.admin,
+        advertise: args.advertise,
+        workers: args.workers.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
+        drain: DrainConfig {
+            notice: args.drain_notice.unwrap_or(Duration::from_millis(500)),
+            deadline: args.drain_deadline.unwrap_or(Duration::from_secs(30)),
+        },
+        access_log: args.access_log.as_deref().map(|path| access_log(path, args.access_log_provenance)).transpose()?,
+    };
+    let connect = ToReconciler::new(args.reconciler, &identity)?;
+    let following = Following { state: args.state.join("snapshots"), connect };
+    let format = args.format;
+    let ready = |addresses: &Addresses| output.line(&said(addresses, format));
+    Ok(run_proxy(config, identity, following, shutdown, ready).await?)
+}
+
+fn access_log(path: &Path, provenance: bool) -> Result<AccessLog, Failure> {
+    if path == Path::new("-") {
+        return Ok(AccessLog { to: Box::new(std::io::stdout()), provenance });
+    }
+    let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    let file = opened.map_err(|error| Failure(format!("{} could not be opened: {error}", path.display())))?;
+    Ok(AccessLog { to: Box::new(file), provenance })
+}
+
+/// Where it listens, in one line: whoever starts it with port 0 learns the port from it.
+fn said(addresses: &Addresses, format: Format) -> String {
+    let words = |bind: &Bind| match bind.role {
+        Role::Inbound { port, .. } => ("inbound", Some(port)),
+        Role::Outbound { port } => ("outbound", Some(port)),
+        Role::OutboundAny => ("outbound", None),
+        Role::Gateway { port } => ("gateway", Some(port)),
+    };
+    match format {
+        Format::Json => {
+            let binds = addresses.binds.iter().map(|bind| {
+                let (role, port) = words(bind);
+                json!({"role": role, "port": port, "address": bind.address.to_string()})
+            });
+            json!({"admin": addresses.admin.to_string(), "binds": binds.collect::<Vec<_>>()}).to_string()
+        }
+        Format::Human => {
+            let binds = addresses.binds.iter().map(|bind| {
+                let (role, port) = words(bind);
+                let port = port.map_or("any".to_owned(), |port| port.to_string());
+                format!("{role} {port} on {}", bind.address)
+            });
+            format!("listening: {}; admin on {}", binds.collect::<Vec<_>>().join(", "), addresses.admin)
+        }
+    }
+}

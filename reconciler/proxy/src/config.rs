@@ -1,0 +1,93 @@
+//! What a proxy is told when it starts. Everything else comes with snapshots.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// How a proxy runs.
+pub struct ProxyConfig {
+    /// The name that it joins the fleet under; its endpoint has it as its id.
+    pub name: String,
+    /// The workload whose view it runs, `namespace/name`.
+    pub workload: String,
+    /// Where it listens. Ports of a gateway that are not named here are listened to on every address.
+    pub binds: Vec<Bind>,
+    /// Where the admin pages are served: an address of this machine alone.
+    pub admin: SocketAddr,
+    /// The address that others of the mesh reach its binds by; by the bind's own if none.
+    pub advertise: Option<IpAddr>,
+    /// How many threads serve requests.
+    pub workers: NonZeroUsize,
+    /// How it stops.
+    pub drain: DrainConfig,
+    /// Where requests are written down; nowhere if none.
+    pub access_log: Option<AccessLog>,
+}
+
+/// An address to listen on, and what for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bind {
+    /// What comes in here.
+    pub role: Role,
+    /// The address; with port 0 the system chooses one.
+    pub address: SocketAddr,
+}
+
+/// What comes in at a bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// What others ask of the workload.
+    Inbound {
+        /// The workload's port.
+        port: u16,
+        /// Where the application listens.
+        application: SocketAddr,
+    },
+    /// What the application asks of others, on one port of theirs.
+    Outbound {
+        /// The services' port.
+        port: u16,
+    },
+    /// What the application asks of others, on the port that the Host header names; on 80 if it names none.
+    OutboundAny,
+    /// What comes to one port of a gateway.
+    Gateway {
+        /// The port in the view, which this bind stands for.
+        port: u16,
+    },
+}
+
+impl Role {
+    /// An inbound bind for an application that listens on its own port of this machine.
+    #[must_use]
+    pub fn inbound(port: u16) -> Role {
+        Role::Inbound { port, application: SocketAddr::from(([127, 0, 0, 1], port)) }
+    }
+}
+
+/// How a proxy stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainConfig {
+    /// How long it still accepts connections after it said that it is leaving: others must hear of it first.
+    pub notice: Duration,
+    /// How long requests under way may take after that.
+    pub deadline: Duration,
+}
+
+/// Where requests are written down.
+pub struct AccessLog {
+    /// What the lines are written to, by a thread of its own.
+    pub to: Box<dyn io::Write + Send>,
+    /// Whether each line ends with the snapshot that decided the request and the rule of it: Istio's lines do not.
+    pub provenance: bool,
+}
+
+/// Where a proxy listens, once it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The binds with the ports that they got, in the order in which they were asked for.
+    pub binds: Vec<Bind>,
+    /// The admin pages.
+    pub admin: SocketAddr,
+}

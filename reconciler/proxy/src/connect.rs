@@ -1,0 +1,81 @@
+//! A new connection to an endpoint.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use taut_snapshot::Text;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::{TlsConnector, TlsStream};
+
+use crate::accept::sniff::Rewound;
+use crate::stream::Stream;
+use crate::telemetry::names::{Labels, NameId};
+use crate::tls::Mutual;
+use crate::upstream::{Backend, Upstream};
+
+/// What will be spoken over a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Language {
+    Http1,
+    Http2,
+    Bytes,
+}
+
+/// A connection, and who is at its other end.
+pub(crate) struct Connected {
+    pub(crate) stream: Stream,
+    pub(crate) about: About,
+}
+
+/// What is known of a connection to an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About {
+    /// Who the other end proved to be; unknown over plaintext.
+    pub(crate) principal: NameId,
+    /// Our address.
+    pub(crate) local: Option<SocketAddr>,
+}
+
+/// Connects to an endpoint, with TLS if it is spoken there, within the cluster's time for it.
+///
+/// # Errors
+/// If it cannot be reached, is not who it should be, or takes too long.
+pub(crate) async fn connect(
+    upstream: &Upstream,
+    backend: &Backend,
+    language: Language,
+    labels: &Labels,
+) -> io::Result<Connected> {
+    let work = async {
+        let stream = TcpStream::connect(backend.address).await?;
+        stream.set_nodelay(true)?;
+        let local = stream.local_addr().ok();
+        match upstream.mutual.as_ref().filter(|_| backend.secure) {
+            None => Ok(Connected { stream: Stream::Plain(stream), about: About { principal: NameId::UNKNOWN, local } }),
+            Some(mutual) => {
+                let connector = TlsConnector::from(config(mutual, language).clone());
+                let stream = connector.connect(mutual.server_name.clone(), Rewound::fresh(stream)).await?;
+                let peer = taut_identity::verified_peer(stream.get_ref().1);
+                let principal = peer.map(|peer| labels.principals.number(Text::from(peer.id().as_str())));
+                let about = About { principal: principal.unwrap_or_default(), local };
+                Ok(Connected { stream: Stream::Tls(Box::new(TlsStream::Client(stream))), about })
+            }
+        }
+    };
+    match upstream.cluster.connect_timeout_ms {
+        0 => work.await,
+        ms => timeout(Duration::from_millis(ms), work).await?,
+    }
+}
+
+fn config(mutual: &Mutual, language: Language) -> &Arc<ClientConfig> {
+    match language {
+        Language::Http1 => &mutual.http1,
+        Language::Http2 => &mutual.http2,
+        Language::Bytes => &mutual.bytes,
+    }
+}

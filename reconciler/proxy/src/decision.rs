@@ -1,0 +1,229 @@
+//! What becomes of a request: the question to the world, by what kind of port it came to.
+//!
+//! Owns: which table is asked, and what its answer is for this proxy.
+//! May not: match a rule or a policy itself, or send anything.
+
+use http::Method;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use taut_snapshot::Digest;
+use taut_snapshot::decide::{
+    Hit, Request, Router, ToDo, host_without_port, location, normalize, rewritten_path, split,
+};
+use taut_snapshot::object::HeaderOps;
+
+use crate::authorize::authorize;
+use crate::config::Role;
+use crate::downstream::Connection;
+use crate::forward::Course;
+use crate::headers::{Asked, Host, port_of};
+use crate::reply::Reply;
+use crate::telemetry::record::Record;
+use crate::world::World;
+
+/// The port of a Host that names none.
+const PORT_DEFAULT: u16 = 80;
+
+/// What becomes of a request.
+pub(crate) enum Decision<'w> {
+    /// It goes to an endpoint.
+    Forward(Course<'w>),
+    /// It is answered here. The second part are the header changes of the rule that says so.
+    Reply(Reply, Option<&'w HeaderOps>),
+}
+
+impl From<Reply> for Decision<'_> {
+    fn from(reply: Reply) -> Self {
+        Decision::Reply(reply, None)
+    }
+}
+
+/// A request as it is being decided.
+struct Asking<'r> {
+    connection: &'r Connection,
+    parts: &'r Parts,
+    host: &'r Host<'static>,
+    request: Request<'r>,
+}
+
+/// Decides a request.
+pub(crate) fn decide<'w>(
+    world: &'w World,
+    connection: &Connection,
+    parts: &Parts,
+    host: &Host<'static>,
+    record: &mut Record,
+) -> Decision<'w> {
+    if parts.method == Method::CONNECT {
+        return Reply::not_implemented("this proxy opens no tunnels: CONNECT is for forward proxies\n").into();
+    }
+    let Ok(path) = normalize(parts.uri.path(), &world.tables.mesh.path_normalization) else {
+        return Reply::bad_request("path_normalization_failed").into();
+    };
+    let headers = Asked(&parts.headers);
+    let request = Request {
+        method: parts.method.as_str(),
+        scheme: connection.scheme(),
+        authority: host.as_str(),
+        path: &path,
+        query: parts.uri.query(),
+        headers: &headers,
+    };
+    let asking = Asking { connection, parts, host, request };
+    match connection.role {
+        Role::Inbound { port, .. } => inbound(world, &asking, port, record),
+        // The application's own requests are plain HTTP to the mesh, however they leave.
+        Role::Outbound { port } => outbound(world, &asking, port, record),
+        Role::OutboundAny => outbound(world, &asking, port_of(host.as_str()).unwrap_or(PORT_DEFAULT), record),
+        Role::Gateway { port } => gateway(world, &asking, port, record),
+    }
+}
+
+/// A request for the workload itself.
+fn inbound<'w>(world: &'w World, asking: &Asking<'_>, port: u16, record: &mut Record) -> Decision<'w> {
+    let Some(inbound) = world.inbound.get(&port) else { return Reply::no_route().into() };
+    record.key.service = inbound.upstream.service;
+    if let Err(reply) = authorize(world, asking.connection, port, Some(&asking.request)) {
+        return Decision::from(*reply);
+    }
+    name_route(record, "default");
+    let Some(path) = target(asking, None) else { return Reply::bad_request("invalid_path").into() };
+    Decision::Forward(Course {
+        upstream: &inbound.upstream,
+        forwarding: &world.to_application.forwarding,
+        destination: &world.to_application.destination,
+        request_headers: None,
+        response_headers: None,
+        host: asking.host.clone(),
+        path,
+    })
+}
+
+/// A request of the workload's application for somebody else.
+fn outbound<'w>(world: &'w World, asking: &Asking<'_>, port: u16, record: &mut Record) -> Decision<'w> {
+    let Some(found) = world.tables.outbound(port, asking.host.as_str()) else {
+        return Reply::unknown_service(host_without_port(asking.host.as_str()), port).into();
+    };
+    if let Some(cluster) = found.cluster {
+        record.key.service = world.upstream(cluster).service;
+    }
+    match (found.router, found.otherwise) {
+        (Some((router, digest)), _) => route(world, asking, router, digest, port, record),
+        (None, Some(todo)) => {
+            name_route(record, "default");
+            follow(world, asking, todo, None, port, record)
+        }
+        (None, None) => Reply::no_route().into(),
+    }
+}
+
+/// A request that came to a gateway.
+fn gateway<'w>(world: &'w World, asking: &Asking<'_>, port: u16, record: &mut Record) -> Decision<'w> {
+    let connection = asking.connection;
+    let Some(listener) = world.listener(port) else { return Reply::no_route().into() };
+    if let Err(reply) = authorize(world, connection, port, Some(&asking.request)) {
+        return Decision::from(*reply);
+    }
+    let server = listener.server(connection.server_name().map(AsRef::as_ref));
+    // A server that ends TLS is only for connections that came with it, and the other way round.
+    let server = server.filter(|server| server.certificate.is_some() == connection.tls.is_some());
+    let Some((server, host)) = server.and_then(|server| Some((server, server.host(asking.host.as_str())?))) else {
+        return Reply::no_route().into();
+    };
+    if host.https_only && connection.tls.is_none() {
+        let request = &asking.request;
+        let query = request.query.map(|query| format!("?{query}")).unwrap_or_default();
+        let to = format!("https://{}{}{query}", host_without_port(request.authority), request.path);
+        return Reply::redirect(301, &to).into();
+    }
+    match world.tables.gateway_router(host) {
+        Some((router, digest)) => route(world, asking, router, digest, server.number, record),
+        None => Reply::no_route().into(),
+    }
+}
+
+/// What the rules of a table say.
+fn route<'w>(
+    world: &'w World,
+    asking: &Asking<'_>,
+    router: &'w Router,
+    table: Digest,
+    port: u16,
+    record: &mut Record,
+) -> Decision<'w> {
+    let Some(hit) = router.route(&asking.request) else { return Reply::no_route().into() };
+    if let Some(line) = &mut record.line {
+        line.provenance.rule = Some((table, hit.rule + 1));
+        line.route = match hit.alternative.filter(|alternative| !alternative.name.is_empty()) {
+            Some(alternative) => format!("{}.{}", hit.name, alternative.name).into(),
+            None => hit.name.clone(),
+        };
+    }
+    follow(world, asking, hit.todo, Some(hit), port, record)
+}
+
+/// Does as a rule says, or as is done without one.
+fn follow<'w>(
+    world: &'w World,
+    asking: &Asking<'_>,
+    todo: &'w ToDo,
+    hit: Option<Hit<'w>>,
+    port: u16,
+    record: &mut Record,
+) -> Decision<'w> {
+    let matched = hit.map_or(1, |hit| hit.matched);
+    let response_headers = hit.and_then(|hit| hit.response_headers);
+    let forwarding = match todo {
+        ToDo::Redirect(redirect) => {
+            let to = location(redirect, &asking.request, matched, port);
+            return Decision::Reply(Reply::redirect(redirect.status, &to), response_headers);
+        }
+        ToDo::Respond(response) => return Decision::Reply(Reply::direct(response), response_headers),
+        ToDo::Forward(forwarding) => forwarding,
+    };
+    let weights = forwarding.destinations.iter().map(|destination| destination.weight);
+    let draw = if weights.len() < 2 { 0 } else { asking.connection.worker.draws.draw() };
+    let Some(destination) = split(weights, draw).map(|index| &forwarding.destinations[index]) else {
+        return Reply::no_cluster().into();
+    };
+    let upstream = match &destination.cluster {
+        Ok(cluster) => world.upstream(*cluster),
+        Err(_) => return Decision::Reply(Reply::no_cluster(), response_headers),
+    };
+    record.key.service = upstream.service;
+    let rewritten = forwarding
+        .path
+        .as_ref()
+        .map(|rewrite| rewritten_path(asking.request.path, matched, rewrite, forwarding.path_pattern.as_ref()));
+    let Some(path) = target(asking, rewritten.as_deref()) else {
+        return Reply::bad_request("invalid_path").into();
+    };
+    let host = [&forwarding.host, &destination.host].into_iter().find(|host| !host.is_empty());
+    Decision::Forward(Course {
+        upstream,
+        forwarding,
+        destination,
+        request_headers: hit.and_then(|hit| hit.request_headers),
+        response_headers,
+        host: host.map_or_else(|| asking.host.clone(), |host| Host::Rewritten(host)),
+        path,
+    })
+}
+
+/// The path and query that the endpoint sees; none if they are none. In most requests they are what the client sent.
+fn target(asking: &Asking<'_>, rewritten: Option<&str>) -> Option<PathAndQuery> {
+    let path = rewritten.unwrap_or(asking.request.path);
+    if path == asking.parts.uri.path() {
+        return asking.parts.uri.path_and_query().cloned();
+    }
+    match asking.request.query {
+        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")).ok(),
+        None => PathAndQuery::try_from(path).ok(),
+    }
+}
+
+fn name_route(record: &mut Record, name: &str) {
+    if let Some(line) = &mut record.line {
+        line.route = name.into();
+    }
+}

@@ -1,0 +1,69 @@
+//! How much of something is under way, and how much may be (semantics.md §4.1, 'ConnectionPoolSettings').
+//!
+//! Invariant: what was let in is counted off when its `Admission` is dropped, however it ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How many are under way.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge(AtomicU32);
+
+impl Gauge {
+    /// How many are under way.
+    pub(crate) fn value(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Lets one more in, if there are fewer than `limit`; 0 means that there is no limit.
+    pub(crate) fn admit(self: &Arc<Gauge>, limit: u32) -> Option<Admission> {
+        let before = self.0.fetch_add(1, Ordering::Relaxed);
+        // Made first, so that one too many is counted off again when it is dropped.
+        let admission = Admission(self.clone());
+        (limit == 0 || before < limit).then_some(admission)
+    }
+
+    /// Lets one more in, whatever the limit.
+    pub(crate) fn enter(self: &Arc<Gauge>) -> Admission {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Admission(self.clone())
+    }
+}
+
+/// One that was let in.
+#[derive(Debug)]
+pub(crate) struct Admission(Arc<Gauge>);
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What of one cluster is under way. It outlives snapshots.
+#[derive(Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) connections: Arc<Gauge>,
+    pub(crate) pending: Arc<Gauge>,
+    pub(crate) requests: Arc<Gauge>,
+    pub(crate) retries: Arc<Gauge>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_holds_and_frees_what_ends() {
+        let gauge = Arc::new(Gauge::default());
+        let one = gauge.admit(2).unwrap();
+        let two = gauge.admit(2).unwrap();
+        assert!(gauge.admit(2).is_none());
+        assert_eq!(gauge.value(), 2, "whoever was not let in is not counted");
+        drop(one);
+        assert!(gauge.admit(2).is_some());
+        drop(two);
+        assert!((0..10).map(|_| gauge.admit(0)).all(|admission| admission.is_some()), "0 means no limit");
+        assert_eq!(gauge.value(), 0);
+    }
+}

@@ -1,0 +1,343 @@
+//! Connections to one endpoint that are kept for the next request.
+//!
+//! Owns: idle HTTP/1.1 connections, shared HTTP/2 connections, and waiting for one where their number is limited.
+//! May not: lock while there is a connection to be had. Each worker has a shelf of its own, so that no two meet.
+//! Invariant: the gauges count a connection from before it is made until it is closed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use crossbeam_queue::SegQueue;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::sync::Notify;
+
+use crate::connect::{About, Language, connect};
+use crate::forward::upload::Upload;
+use crate::limits::{Admission, Gauge};
+use crate::upstream::{Backend, Upstream};
+use crate::worker::Worker;
+
+/// The most requests that are under way on one HTTP/2 connection: what every endpoint should take (RFC 9113 §6.5.2), so
+/// that none waits behind others while a further connection could carry it.
+const STREAMS_MAX: u32 = 100;
+
+/// How much of one answer an endpoint may send before it is read: what fills a fast link, times what a request waits.
+const STREAM_WINDOW: u32 = 256 << 10;
+
+/// The same for all answers of one connection together.
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// The longest head of an answer, as Envoy has it.
+const HEAD_BYTES_MAX: u32 = 60 << 10;
+
+/// The connections to one endpoint.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    shelves: Box<[Shelf]>,
+    /// Open connections.
+    pub(crate) connections: Arc<Gauge>,
+    /// A connection was given back.
+    returned: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    idle: SegQueue<Idle>,
+    shared: ArcSwap<Vec<Arc<Shared>>>,
+    /// Held while an HTTP/2 connection is made, so that requests which come meanwhile share it.
+    making: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: http1::SendRequest<Upload>,
+    since: Instant,
+    uses: u32,
+    about: About,
+}
+
+#[derive(Debug)]
+struct Shared {
+    sender: http2::SendRequest<Upload>,
+    streams: Arc<Gauge>,
+    /// Requests that it has carried.
+    uses: AtomicU32,
+    /// When the last one came, in milliseconds after `made`.
+    used_ms: AtomicU32,
+    made: Instant,
+    about: About,
+}
+
+/// The use of a connection for one request.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) about: About,
+    /// Whether it has carried a request before: only then can the other end have given it up meanwhile.
+    pub(crate) reused: bool,
+    backend: Arc<Backend>,
+    shelf: usize,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Http1 { sender: http1::SendRequest<Upload>, uses: u32, uses_max: u32 },
+    Http2 { sender: http2::SendRequest<Upload>, _stream: Stream },
+}
+
+/// One stream of a shared connection. Its end may be what another request waits for.
+#[derive(Debug)]
+struct Stream {
+    backend: Arc<Backend>,
+    counted: Option<Admission>,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.counted = None;
+        self.backend.pool.returned.notify_one();
+    }
+}
+
+/// Why there is no connection for a request.
+#[derive(Debug)]
+pub(crate) enum NoConnection {
+    /// As many wait for one as may.
+    Overflow,
+    /// None could be made.
+    Failed(String),
+}
+
+/// Tells whoever waits that one more connection may be made, once this one is closed.
+struct Open {
+    freed: Arc<Notify>,
+    counted: Option<[Admission; 2]>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.counted = None;
+        self.freed.notify_one();
+    }
+}
+
+impl Pool {
+    /// A pool for as many threads as there are shelves.
+    pub(crate) fn new(shelves: usize) -> Pool {
+        Pool {
+            shelves: (0..shelves.max(1)).map(|_| Shelf::default()).collect(),
+            connections: Arc::default(),
+            returned: Notify::new(),
+        }
+    }
+
+    /// Closes connections that were idle for this long, and forgets those that the other end closed.
+    pub(crate) fn close_idle(&self, idle_max: Duration) {
+        for shelf in &self.shelves {
+            for _ in 0..shelf.idle.len() {
+                let Some(idle) = shelf.idle.pop() else { break };
+                if !idle.sender.is_closed() && idle.since.elapsed() < idle_max {
+                    shelf.idle.push(idle);
+                }
+            }
+            let stale = |shared: &Arc<Shared>| {
+                shared.sender.is_closed() || (shared.streams.value() == 0 && idle_max <= shared.idle_for())
+            };
+            if shelf.shared.load().iter().any(stale) {
+                shelf.shared.rcu(|all| all.iter().filter(|shared| !stale(shared)).cloned().collect::<Vec<_>>());
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn idle_for(&self) -> Duration {
+        let used = Duration::from_millis(u64::from(self.used_ms.load(Ordering::Relaxed)));
+        self.made.elapsed().saturating_sub(used)
+    }
+
+    /// Whether it takes no more requests.
+    fn is_spent(&self, uses_max: u32) -> bool {
+        self.sender.is_closed() || (uses_max != 0 && uses_max <= self.uses.load(Ordering::Relaxed))
+    }
+
+    /// One more stream on it, if it takes more.
+    fn stream(&self, uses_max: u32) -> Option<Admission> {
+        if self.is_spent(uses_max) {
+            return None;
+        }
+        let stream = self.streams.admit(STREAMS_MAX)?;
+        self.uses.fetch_add(1, Ordering::Relaxed);
+        let ms = u32::try_from(self.made.elapsed().as_millis()).unwrap_or(u32::MAX);
+        self.used_ms.store(ms, Ordering::Relaxed);
+        Some(stream)
+    }
+}
+
+/// A connection for one request: one that is there, or a new one, within the cluster's limits.
+///
+/// # Errors
+/// If too many wait for one, or none can be made.
+pub(crate) async fn lease(
+    worker: &Worker,
+    upstream: &Upstream,
+    backend: &Arc<Backend>,
+    http2: bool,
+) -> Result<Lease, NoConnection> {
+    let shelf = if upstream.shares_connections() { 0 } else { worker.index % backend.pool.shelves.len() };
+    if let Some(lease) = backend.take(upstream, shelf, http2) {
+        return Ok(lease);
+    }
+    let pending = upstream.usage.pending.admit(upstream.cluster.limits.pending);
+    let _pending = pending.ok_or(NoConnection::Overflow)?;
+    let _making = if http2 { Some(backend.pool.shelves[shelf].making.lock().await) } else { None };
+    loop {
+        let returned = backend.pool.returned.notified();
+        let freed = upstream.freed.notified();
+        if let Some(lease) = backend.take(upstream, shelf, http2) {
+            return Ok(lease);
+        }
+        if let Some(open) = admit(upstream, backend) {
+            return backend.make(worker, upstream, shelf, http2, open).await;
+        }
+        tokio::select! {
+            () = returned => {}
+            () = freed => {}
+        }
+    }
+}
+
+/// Leave to make one more connection. An endpoint that has none may always have one, as with Envoy: otherwise requests
+/// for it would wait for connections to others.
+fn admit(upstream: &Upstream, backend: &Backend) -> Option<Open> {
+    let all = &upstream.usage.connections;
+    let counted = match all.admit(upstream.cluster.limits.connections) {
+        Some(one) => one,
+        None if backend.pool.connections.value() == 0 => all.enter(),
+        None => return None,
+    };
+    Some(Open { freed: upstream.freed.clone(), counted: Some([counted, backend.pool.connections.enter()]) })
+}
+
+impl Backend {
+    /// A connection that is there.
+    fn take(self: &Arc<Backend>, upstream: &Upstream, shelf: usize, http2: bool) -> Option<Lease> {
+        let uses_max = upstream.cluster.limits.requests_per_connection;
+        let shelves = &self.pool.shelves[shelf];
+        if http2 {
+            let shared = shelves.shared.load();
+            return shared.iter().find_map(|shared| Some(self.share(shared, shelf, shared.stream(uses_max)?, true)));
+        }
+        while let Some(Idle { sender, uses, about, .. }) = shelves.idle.pop() {
+            if !sender.is_closed() {
+                let kind = Kind::Http1 { sender, uses: uses + 1, uses_max };
+                return Some(Lease { about, reused: true, backend: self.clone(), shelf, kind });
+            }
+        }
+        None
+    }
+
+    fn share(self: &Arc<Backend>, shared: &Shared, shelf: usize, stream: Admission, reused: bool) -> Lease {
+        let stream = Stream { backend: self.clone(), counted: Some(stream) };
+        let kind = Kind::Http2 { sender: shared.sender.clone(), _stream: stream };
+        Lease { about: shared.about, reused, backend: self.clone(), shelf, kind }
+    }
+
+    /// A new connection.
+    async fn make(
+        self: &Arc<Backend>,
+        worker: &Worker,
+        upstream: &Upstream,
+        shelf: usize,
+        http2: bool,
+        open: Open,
+    ) -> Result<Lease, NoConnection> {
+        let counters = &worker.shared.counters;
+        let failed = |why: String| {
+            counters.upstream_connect_failures.add_one();
+            NoConnection::Failed(why)
+        };
+        let language = if http2 { Language::Http2 } else { Language::Http1 };
+        let connected = connect(upstream, self, language, &worker.shared.labels).await;
+        let connected = connected.map_err(|error| failed(error.to_string()))?;
+        let (io, about) = (TokioIo::new(connected.stream), connected.about);
+        let uses_max = upstream.cluster.limits.requests_per_connection;
+        counters.upstream_connections.add_one();
+        if !http2 {
+            let shake = http1::Builder::new().max_buf_size(HEAD_BYTES_MAX as usize).handshake(io).await;
+            let (sender, connection) = shake.map_err(|error| failed(error.to_string()))?;
+            tokio::spawn(async move {
+                let _open = open;
+                // How it ended is told to whoever had a request on it.
+                let _ = connection.with_upgrades().await;
+            });
+            let kind = Kind::Http1 { sender, uses: 1, uses_max };
+            return Ok(Lease { about, reused: false, backend: self.clone(), shelf, kind });
+        }
+        let shake = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEAD_BYTES_MAX)
+            .handshake(io)
+            .await;
+        let (sender, connection) = shake.map_err(|error| failed(error.to_string()))?;
+        tokio::spawn(async move {
+            let _open = open;
+            let _ = connection.await;
+        });
+        let shared = Arc::new(Shared {
+            sender,
+            streams: Arc::default(),
+            uses: AtomicU32::new(1),
+            used_ms: AtomicU32::new(0),
+            made: Instant::now(),
+            about,
+        });
+        self.pool.shelves[shelf].shared.rcu(|all| {
+            let usable = all.iter().filter(|shared| !shared.is_spent(uses_max)).cloned();
+            usable.chain([shared.clone()]).collect::<Vec<_>>()
+        });
+        let stream = shared.streams.enter();
+        Ok(self.share(&shared, shelf, stream, false))
+    }
+}
+
+impl Lease {
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// With the request, if nothing of it was sent.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<Upload>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
+        match &mut self.kind {
+            Kind::Http1 { sender, .. } => {
+                if !sender.is_ready() {
+                    // The last answer's end is on its way from the connection's task. If it closes instead, sending fails
+                    // and gives the request back.
+                    let _ = sender.ready().await;
+                }
+                sender.try_send_request(request).await
+            }
+            Kind::Http2 { sender, .. } => sender.try_send_request(request).await,
+        }
+    }
+
+    /// Gives the connection back after the answer was read to its end.
+    pub(crate) fn give_back(self) {
+        if let Kind::Http1 { sender, uses, uses_max } = self.kind
+            && (uses_max == 0 || uses < uses_max)
+            && !sender.is_closed()
+        {
+            let pool = &self.backend.pool;
+            pool.shelves[self.shelf].idle.push(Idle { sender, since: Instant::now(), uses, about: self.about });
+            pool.returned.notify_one();
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! One request: what becomes of it, by the world as it is now.
+//!
+//! Owns: the order of things. The world is loaded once; the request is made ready, decided, sent on or answered; the
+//! answer is passed back.
+//! May not: decide; `decision` asks `taut_snapshot::decide`, as `taut explain` does.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use taut_snapshot::object::MtlsMode;
+
+use crate::config::Role;
+use crate::decision::{Decision, decide};
+use crate::downstream::Connection;
+use crate::drain::Stage;
+use crate::exchange::{Exchange, Outgoing};
+use crate::forward::upload::Upload;
+use crate::forward::{Answer, Course, Outbound, forward, note_answer};
+use crate::headers::{self, Host};
+use crate::reply::Reply;
+use crate::telemetry::metrics::{Party, Reporter, Security, SeriesKey, Spoken};
+use crate::telemetry::peer;
+use crate::telemetry::record::{Details, Line, Provenance, Record, is_grpc};
+use crate::tunnel;
+use crate::world::World;
+
+/// The connection must end without an answer: it does not fit what its port takes now.
+#[derive(Debug)]
+pub(crate) struct HangUp;
+
+impl fmt::Display for HangUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the port takes nothing but mTLS")
+    }
+}
+
+impl std::error::Error for HangUp {}
+
+/// Serves a request.
+///
+/// # Errors
+/// If the connection must end instead.
+pub(crate) async fn serve(
+    connection: Arc<Connection>,
+    mut request: Request<Incoming>,
+) -> Result<Response<Outgoing>, HangUp> {
+    let worker = &connection.worker;
+    let Some(world) = worker.shared.world.load_full() else {
+        let exchange = Exchange::begin(&connection, Record::default());
+        return Ok(leave(&connection, Reply::not_ready().into_response(exchange)));
+    };
+    // The connection may be older than the world.
+    if let Role::Inbound { port, .. } = connection.role
+        && connection.tls.is_none()
+        && *world.mtls(port) == MtlsMode::Strict
+    {
+        worker.shared.counters.plaintext_refused.add_one();
+        return Err(HangUp);
+    }
+    let upgrade = headers::upgrade(request.headers()).map(|to| (to, hyper::upgrade::on(&mut request)));
+    let (mut parts, body) = request.into_parts();
+    let mut exchange = Exchange::begin(&connection, record(&connection, &world, &parts));
+    let introduced = prepare(&connection, &mut parts, &mut exchange.record);
+    let host = Host::of(&parts.uri, &parts.headers);
+    let decision = match &host {
+        Some(host) => decide(&world, &connection, &parts, host, &mut exchange.record),
+        None => Reply::bad_request("invalid_host").into(),
+    };
+    let course = match decision {
+        Decision::Forward(course) => course,
+        Decision::Reply(reply, ops) => {
+            let mut response = reply.into_response(exchange);
+            headers::change(response.headers_mut(), ops, None, 1);
+            return Ok(leave(&connection, response));
+        }
+    };
+    let destinations = course.forwarding.destinations.len();
+    headers::change(
+        &mut parts.headers,
+        course.request_headers,
+        course.destination.request_headers.as_ref(),
+        destinations,
+    );
+    let (upgrade_to, client_side) = upgrade.unzip();
+    if let Some(to) = upgrade_to {
+        headers::write_upgrade(&mut parts.headers, to);
+    }
+    let replayable = course.forwarding.retry.as_ref().is_some_and(|retry| 0 < retry.attempts);
+    let (body, meter) = Upload::new(body, replayable);
+    exchange.upload = meter;
+    let outbound = Outbound {
+        method: parts.method,
+        headers: parts.headers,
+        body,
+        from_http2: connection.http2,
+        upgrades: client_side.is_some(),
+        introduction: Some(&world.introduction).filter(|_| !is_inbound(&connection)),
+    };
+    let response = match forward(worker, &course, outbound, &mut exchange).await {
+        Ok(answer) => pass_back(&connection, &world, &course, answer, exchange, client_side, introduced),
+        Err(reply) => reply.into_response(exchange),
+    };
+    Ok(leave(&connection, response))
+}
+
+fn is_inbound(connection: &Connection) -> bool {
+    matches!(connection.role, Role::Inbound { .. })
+}
+
+/// What is known of a request from its head.
+fn record(connection: &Connection, world: &World, parts: &Parts) -> Record {
+    let shared = &connection.worker.shared;
+    let own = Party { workload: world.workload, ..Party::default() };
+    let protocol = if is_grpc(&parts.headers) { Spoken::Grpc } else { Spoken::Http };
+    let key = match (is_inbound(connection), connection.peer()) {
+        (true, Some(peer)) => SeriesKey {
+            reporter: Reporter::Destination,
+            source: Party { principal: peer.principal, ..Party::default() },
+            destination: Party { principal: shared.principal, ..own },
+            security: Security::MutualTls,
+            ..SeriesKey::default()
+        },
+        (true, None) => SeriesKey {
+            reporter: Reporter::Destination,
+            destination: own,
+            security: Security::None,
+            ..SeriesKey::default()
+        },
+        (false, _) => SeriesKey { reporter: Reporter::Source, source: own, ..SeriesKey::default() },
+    };
+    let line = shared.log.is_some().then(|| Box::new(line(connection, world, parts)));
+    Record { key: SeriesKey { protocol, ..key }, line, ..Record::default() }
+}
+
+fn line(connection: &Connection, world: &World, parts: &Parts) -> Line {
+    let path = parts.uri.path_and_query().map_or("-", |path| path.as_str());
+    let host = Host::of(&parts.uri, &parts.headers);
+    Line {
+        start: SystemTime::now(),
+        method: parts.method.clone(),
+        path: path.into(),
+        version: parts.version,
+        authority: host.as_ref().map_or("-", Host::as_str).into(),
+        forwarded_for: parts.headers.get(headers::FORWARDED_FOR).cloned(),
+        user_agent: parts.headers.get(header::USER_AGENT).cloned(),
+        request_id: None,
+        local: connection.local,
+        remote: connection.remote,
+        server_name: connection.server_name().cloned(),
+        route: "".into(),
+        upstream: None,
+        transport_failure: None,
+        provenance: Provenance { snapshot: Some(world.snapshot), rule: None },
+    }
+}
+
+/// Makes the headers of a request ready to be decided by and sent on. True if the client is a proxy of the mesh that
+/// introduced itself.
+fn prepare(connection: &Connection, parts: &mut Parts, record: &mut Record) -> bool {
+    let (shared, all) = (&connection.worker.shared, &mut parts.headers);
+    headers::strip_hop_by_hop(all);
+    // Whoever waits for it is told to continue when the body is first read.
+    all.remove(header::EXPECT);
+    let (named, metadata) = peer::take(all);
+    let mut introduced = false;
+    match connection.role {
+        Role::Inbound { .. } => {
+            headers::forwarded_within(all, connection.scheme());
+            let peer = connection.peer();
+            headers::write_forwarded_cert(all, peer.map(|peer| &peer.forwarded));
+            if peer.is_some() {
+                introduced = named;
+                if let Some(metadata) = metadata {
+                    record.key.source.workload = connection.met.recognize(&metadata, &shared.labels);
+                }
+            }
+        }
+        Role::Outbound { .. } | Role::OutboundAny => {
+            headers::forwarded_within(all, connection.scheme());
+            headers::write_forwarded_cert(all, None);
+        }
+        Role::Gateway { .. } => headers::forwarded_at_edge(all, connection.remote, connection.scheme()),
+    }
+    headers::identify(all, &connection.worker.draws);
+    if let Some(line) = &mut record.line {
+        line.request_id = all.get(headers::REQUEST_ID).cloned();
+    }
+    introduced
+}
+
+/// The endpoint's answer, as the client gets it.
+fn pass_back(
+    connection: &Connection,
+    world: &World,
+    course: &Course<'_>,
+    answer: Answer,
+    mut exchange: Box<Exchange>,
+    client_side: Option<OnUpgrade>,
+    introduced: bool,
+) -> Response<Outgoing> {
+    let Answer { mut response, lease, backend, limit } = answer;
+    note_answer(&mut exchange, response.headers_mut(), &backend, &connection.worker);
+    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let upgraded_to = response.headers().get(header::UPGRADE).filter(|_| switched).cloned();
+    let endpoint_side = switched.then(|| hyper::upgrade::on(&mut response));
+    let (mut head, body) = response.into_parts();
+    headers::strip_hop_by_hop(&mut head.headers);
+    let destinations = course.forwarding.destinations.len();
+    let of_destination = course.destination.response_headers.as_ref();
+    headers::change(&mut head.headers, course.response_headers, of_destination, destinations);
+    if introduced {
+        world.introduction.write(&mut head.headers);
+    }
+    head.version = Version::default();
+    exchange.record.key.status = head.status.as_u16();
+    exchange.record.details = Details::Word("via_upstream");
+    if exchange.record.key.protocol == Spoken::Grpc {
+        exchange.note_grpc_status(&head.headers);
+    }
+    if let (Some(client_side), Some(endpoint_side), Some(to)) = (client_side, endpoint_side, upgraded_to) {
+        headers::write_upgrade(&mut head.headers, to);
+        tunnel::join(connection.worker.shared.drain.clone(), client_side, endpoint_side, exchange, lease);
+        return Response::from_parts(head, Outgoing::empty());
+    }
+    Response::from_parts(head, Outgoing::passing(body, exchange, lease, limit))
+}
+
+/// An answer as it leaves: while the proxy stops, it asks HTTP/1 clients to connect elsewhere. HTTP/2 ones are told so
+/// by a frame.
+fn leave(connection: &Connection, mut response: Response<Outgoing>) -> Response<Outgoing> {
+    let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if !connection.http2 && !switching && connection.worker.shared.drain.stage() != Stage::Serving {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

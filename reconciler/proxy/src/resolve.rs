@@ -1,0 +1,94 @@
+//! Clusters whose endpoints are names to be looked up (semantics.md §6.2, 'DNS endpoints').
+//!
+//! Owns: when a name is looked up again.
+//! Invariant: the last good answer stays until there is a better one. A name server that is away takes nobody down.
+
+use std::net::SocketAddr;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use taut_snapshot::object::{DnsName, EndpointSource};
+use tokio::net::lookup_host;
+use tokio::runtime::Handle;
+use tokio::time::{sleep, timeout};
+
+use crate::telemetry::names::NameId;
+use crate::upstream::{Found, Upstream};
+
+/// How often a name is looked up. The system's resolver says nothing of how long an answer is good for; this is what Envoy
+/// does without a TTL, and the resolver's own cache answers most of them.
+const REFRESH: Duration = Duration::from_secs(5);
+
+/// After failures the next look-up comes later each time, up to this: Istio's `dnsRefreshRate`.
+const REFRESH_AFTER_FAILURE_MAX: Duration = Duration::from_secs(60);
+
+/// How long one look-up may take.
+const LOOKUP_MAX: Duration = Duration::from_secs(5);
+
+/// Looks up the names of a cluster for as long as the cluster is there. `first` is dropped when each was looked up once.
+pub(crate) fn keep_resolved(upstream: &Arc<Upstream>, workers: usize, runtime: &Handle, first: Sender<()>) {
+    let EndpointSource::Dns(names) = &upstream.cluster.endpoints else { return };
+    runtime.spawn(resolve(Arc::downgrade(upstream), names.clone(), workers, first));
+}
+
+async fn resolve(upstream: Weak<Upstream>, names: Vec<DnsName>, workers: usize, first: Sender<()>) {
+    let mut first = Some(first);
+    let mut known: Vec<Option<Vec<SocketAddr>>> = vec![None; names.len()];
+    let mut wait = REFRESH;
+    loop {
+        let mut failed = false;
+        for (name, known) in names.iter().zip(&mut known) {
+            match look_up(name).await {
+                Some(addresses) => *known = Some(addresses),
+                None => failed = true,
+            }
+        }
+        let Some(upstream) = upstream.upgrade() else { return };
+        let found = found(&names, &known);
+        // With nothing found at all, what came from the snapshot before is better.
+        if !found.is_empty() {
+            upstream.populate(&found, workers, None);
+        }
+        drop(upstream);
+        first.take();
+        sleep(wait).await;
+        wait = if failed { (wait * 2).min(REFRESH_AFTER_FAILURE_MAX) } else { REFRESH };
+    }
+}
+
+/// The addresses of a name, in an order that does not depend on the answer's.
+async fn look_up(name: &DnsName) -> Option<Vec<SocketAddr>> {
+    match timeout(LOOKUP_MAX, lookup_host((name.host.as_str(), name.port))).await {
+        Ok(Ok(addresses)) => {
+            let mut addresses: Vec<SocketAddr> = addresses.collect();
+            addresses.sort_unstable();
+            addresses.dedup();
+            Some(addresses).filter(|addresses| !addresses.is_empty())
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(name = %name.host, %error, "a name cannot be looked up; its last answer stays");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(name = %name.host, "looking a name up takes too long; its last answer stays");
+            None
+        }
+    }
+}
+
+fn found(names: &[DnsName], known: &[Option<Vec<SocketAddr>>]) -> Vec<Found> {
+    let mut all = Vec::new();
+    for (name, addresses) in names.iter().zip(known) {
+        for address in addresses.iter().flatten() {
+            all.push(Found {
+                address: *address,
+                speaks_mtls: false,
+                workload: NameId::UNKNOWN,
+                weight: name.weight,
+                draining: false,
+            });
+        }
+    }
+    all
+}

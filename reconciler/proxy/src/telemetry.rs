@@ -1,0 +1,9 @@
+//! What is told of requests: `record` is what happened to one, `metrics` counts it under Istio's labels, `log` writes
+//! it down. `names` gives every label a number once, so that no request formats one; `peer` says who is at the other end.
+
+pub(crate) mod counters;
+pub(crate) mod log;
+pub(crate) mod metrics;
+pub(crate) mod names;
+pub(crate) mod peer;
+pub(crate) mod record;

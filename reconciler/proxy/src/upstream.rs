@@ -1,0 +1,433 @@
+//! A cluster as this proxy uses it: its endpoints, who of them is in, and what of it is under way.
+//!
+//! Owns: which endpoints there are, and what is kept of them when snapshots or endpoints change.
+//! May not: send anything; `pool` connects, `forward` tries.
+//! Invariant: an endpoint that stays keeps its connections, its health and its count of requests, whatever else changes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use taut_identity::LiveIdentity;
+use taut_snapshot::object::{Cluster, ClusterTls, Protocol};
+use tokio::sync::Notify;
+
+use crate::balance::{Draws, Rota};
+use crate::limits::{Gauge, Usage};
+use crate::outlier::{Gate, Health, Outcome};
+use crate::pool::Pool;
+use crate::telemetry::names::{Labels, NameId, ServiceName};
+use crate::telemetry::peer::Acquaintance;
+use crate::tls::Mutual;
+
+/// A cluster, ready to be sent to.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    /// Istio's name for it.
+    pub(crate) name: Arc<str>,
+    pub(crate) cluster: Cluster,
+    /// What metrics call its service.
+    pub(crate) service: NameId,
+    /// How connections to its endpoints are secured.
+    pub(crate) mutual: Option<Mutual>,
+    pub(crate) usage: Arc<Usage>,
+    /// Somebody may make one connection more.
+    pub(crate) freed: Arc<Notify>,
+    members: ArcSwap<Members>,
+    turn: AtomicUsize,
+    gate: Gate,
+    /// When outliers were last looked at, in milliseconds since the proxy began.
+    swept_ms: AtomicU64,
+}
+
+/// The endpoints of a cluster, and those of them that are in.
+#[derive(Debug, Default)]
+struct Members {
+    all: Arc<[Member]>,
+    rota: Rota,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    backend: Arc<Backend>,
+    weight: u32,
+    draining: bool,
+}
+
+/// One endpoint of one cluster.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    pub(crate) address: SocketAddr,
+    /// Whether the mesh's mTLS is spoken to it.
+    pub(crate) secure: bool,
+    /// Who it is, as far as its labels say.
+    labelled: NameId,
+    /// Who it is, as it says itself.
+    pub(crate) met: Acquaintance,
+    pub(crate) health: Arc<Health>,
+    /// Requests under way.
+    pub(crate) active: Arc<Gauge>,
+    pub(crate) pool: Pool,
+}
+
+/// An endpoint that was found for a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) address: SocketAddr,
+    /// Whether it takes the mesh's mTLS, as far as it says.
+    pub(crate) speaks_mtls: bool,
+    pub(crate) workload: NameId,
+    pub(crate) weight: u32,
+    pub(crate) draining: bool,
+}
+
+/// How one endpoint does, for the admin pages.
+pub(crate) struct Standing {
+    pub(crate) address: SocketAddr,
+    pub(crate) secure: bool,
+    pub(crate) weight: u32,
+    pub(crate) draining: bool,
+    pub(crate) ejected: bool,
+    pub(crate) active: u32,
+    pub(crate) connections: u32,
+}
+
+impl Upstream {
+    /// Makes a cluster ready. What it is used for now, and those of its endpoints that stay, come from `before`: the same
+    /// service, port and subset in the snapshot before.
+    ///
+    /// # Errors
+    /// If its TLS cannot be made ready.
+    pub(crate) fn new(
+        cluster: Cluster,
+        identity: &LiveIdentity,
+        labels: &Labels,
+        before: Option<&Upstream>,
+    ) -> Result<Upstream, String> {
+        let name: Arc<str> = cluster.name().into();
+        let mutual = Mutual::of(&cluster, identity).map_err(|why| format!("cluster `{name}`: {why}"))?;
+        let service = labels.services.number(ServiceName::new(&cluster.host, &cluster.namespace));
+        Ok(Upstream { name, service, mutual, ..Upstream::bare(cluster, before) })
+    }
+
+    /// The workload's own application behind one of its ports.
+    pub(crate) fn application(
+        name: String,
+        cluster: Cluster,
+        service: NameId,
+        address: SocketAddr,
+        workers: usize,
+    ) -> Upstream {
+        let upstream = Upstream { name: name.into(), service, ..Upstream::bare(cluster, None) };
+        let found = Found { address, speaks_mtls: false, workload: NameId::UNKNOWN, weight: 1, draining: false };
+        upstream.populate(&[found], workers, None);
+        upstream
+    }
+
+    fn bare(cluster: Cluster, before: Option<&Upstream>) -> Upstream {
+        Upstream {
+            name: "".into(),
+            cluster,
+            service: NameId::UNKNOWN,
+            mutual: None,
+            usage: before.map(|before| before.usage.clone()).unwrap_or_default(),
+            freed: before.map(|before| before.freed.clone()).unwrap_or_default(),
+            members: ArcSwap::default(),
+            turn: AtomicUsize::new(0),
+            gate: Gate::default(),
+            swept_ms: AtomicU64::new(before.map_or(0, |before| before.swept_ms.load(Ordering::Relaxed))),
+        }
+    }
+
+    /// The endpoints that it has.
+    pub(crate) fn found(&self) -> Vec<Found> {
+        let found = |member: &Member| Found {
+            address: member.backend.address,
+            speaks_mtls: member.backend.secure,
+            workload: member.backend.labelled,
+            weight: member.weight,
+            draining: member.draining,
+        };
+        self.members.load().all.iter().map(found).collect()
+    }
+
+    /// Sets its endpoints. Those that it has already, or that `before` has, stay as they are; `workers` is how many
+    /// threads will connect to the others.
+    pub(crate) fn populate(&self, found: &[Found], workers: usize, before: Option<&Upstream>) {
+        let old = self.members.load();
+        let earlier = before.map(|before| before.members.load());
+        let connections_fit = before.is_some_and(|before| connections_fit(&before.cluster, &self.cluster));
+        let all = found.iter().map(|found| {
+            let secure = match &self.cluster.tls {
+                ClusterTls::Plain => false,
+                ClusterTls::Auto(_) => found.speaks_mtls,
+                ClusterTls::Mutual(_) => true,
+            };
+            let same = |member: &&Member| member.backend.address == found.address && member.backend.secure == secure;
+            let known = old.all.iter().find(same);
+            let inherited = earlier.as_ref().and_then(|earlier| earlier.all.iter().find(same));
+            let whole = known.or(inherited.filter(|_| connections_fit));
+            let backend = match whole.map(|member| &member.backend) {
+                Some(backend) if backend.labelled == found.workload => backend.clone(),
+                _ => Arc::new(Backend {
+                    address: found.address,
+                    secure,
+                    labelled: found.workload,
+                    met: Acquaintance::default(),
+                    health: inherited.map(|member| member.backend.health.clone()).unwrap_or_default(),
+                    active: inherited.map(|member| member.backend.active.clone()).unwrap_or_default(),
+                    pool: Pool::new(if self.shares_connections() { 1 } else { workers }),
+                }),
+            };
+            Member { backend, weight: found.weight, draining: found.draining }
+        });
+        let all: Arc<[Member]> = all.collect();
+        // With its rota from the start: a request that finds endpoints without one would find nobody.
+        self.members.store(Arc::new(Members { rota: self.rota(&all), all }));
+        // Once more, so that whoever was taken out meanwhile is not put back.
+        self.seat();
+    }
+
+    /// Whether all workers use the same connections. With a limit they must: otherwise one could keep idle what another
+    /// waits for. Without one, each has its own, and none is ever handed from thread to thread.
+    pub(crate) fn shares_connections(&self) -> bool {
+        self.cluster.limits.connections != 0
+    }
+
+    /// Decides anew who is in.
+    pub(crate) fn seat(&self) {
+        self.members.rcu(|members| Members { rota: self.rota(&members.all), all: members.all.clone() });
+    }
+
+    /// Those who are in. Draining endpoints are only if nobody else is there at all.
+    fn rota(&self, all: &[Member]) -> Rota {
+        let seats = |draining: bool, ejected_too: bool| -> Vec<(u32, u32)> {
+            let member = |(number, member): (usize, &Member)| (number as u32, member.weight);
+            let in_rota = |(_, member): &(usize, &Member)| {
+                member.draining == draining && (ejected_too || !member.backend.health.is_ejected())
+            };
+            all.iter().enumerate().filter(in_rota).map(member).collect()
+        };
+        let total = seats(false, true).len();
+        let panic_percent = self.cluster.outlier.as_ref().map_or(0, |outlier| usize::from(outlier.panic_percent));
+        let mut healthy = seats(false, false);
+        if healthy.len() * 100 < panic_percent * total {
+            healthy = seats(false, true);
+        }
+        if total == 0 {
+            healthy = seats(true, true);
+        }
+        Rota::new(&healthy)
+    }
+
+    /// The endpoint for a request; none if none is in. `tried` have failed it before.
+    pub(crate) fn choose(&self, draws: &Draws, tried: &[Arc<Backend>]) -> Option<Arc<Backend>> {
+        let members = self.members.load();
+        let backend = |number: u32| &members.all[number as usize].backend;
+        let chosen = members.rota.choose(
+            &self.cluster.balancer,
+            &self.turn,
+            draws,
+            |number| backend(number).active.value(),
+            |number| tried.iter().any(|tried| Arc::ptr_eq(tried, backend(number))),
+        );
+        chosen.map(|number| backend(number).clone())
+    }
+
+    /// Counts how a try ended. True if the endpoint was taken out for it.
+    pub(crate) fn report(&self, backend: &Backend, outcome: Outcome, now: impl FnOnce() -> Duration) -> bool {
+        let Some(policy) = &self.cluster.outlier else { return false };
+        if !backend.health.count(policy, outcome) {
+            return false;
+        }
+        let members = self.members.load();
+        let all = members.all.iter().map(|member| &*member.backend.health);
+        let out = self.gate.eject(policy, &backend.health, all, now());
+        if out {
+            self.seat();
+        }
+        out
+    }
+
+    /// Lets those in again whose time is over.
+    pub(crate) fn sweep(&self, now: Duration) {
+        let Some(policy) = &self.cluster.outlier else { return };
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        if now_ms < self.swept_ms.load(Ordering::Relaxed).saturating_add(policy.interval_ms) {
+            return;
+        }
+        self.swept_ms.store(now_ms, Ordering::Relaxed);
+        let members = self.members.load();
+        let back = members.all.iter().filter(|member| member.backend.health.sweep(policy, now)).count();
+        if 0 < back {
+            self.seat();
+        }
+    }
+
+    /// Closes what was idle for too long.
+    pub(crate) fn close_idle(&self) {
+        let idle_max = match self.cluster.idle_timeout_ms {
+            0 => Duration::MAX,
+            ms => Duration::from_millis(ms),
+        };
+        self.members.load().all.iter().for_each(|member| member.backend.pool.close_idle(idle_max));
+    }
+
+    /// How each of its endpoints does.
+    pub(crate) fn standings(&self) -> Vec<Standing> {
+        let standing = |member: &Member| Standing {
+            address: member.backend.address,
+            secure: member.backend.secure,
+            weight: member.weight,
+            draining: member.draining,
+            ejected: member.backend.health.is_ejected(),
+            active: member.backend.active.value(),
+            connections: member.backend.pool.connections.value(),
+        };
+        self.members.load().all.iter().map(standing).collect()
+    }
+
+    /// Whether its endpoints are sent HTTP/2; none if they are sent what the client speaks.
+    pub(crate) fn speaks_http2(&self) -> Option<bool> {
+        match self.cluster.protocol {
+            Protocol::Http2 | Protocol::Grpc => Some(true),
+            Protocol::Auto => None,
+            Protocol::Http | Protocol::Tcp | Protocol::Tls => Some(false),
+        }
+    }
+}
+
+impl Backend {
+    /// Who it is: what it says itself counts more than what its labels say.
+    pub(crate) fn workload(&self) -> NameId {
+        self.met.last().unwrap_or(self.labelled)
+    }
+}
+
+/// Whether connections that were made for one cluster are as those for the other would be.
+fn connections_fit(before: &Cluster, now: &Cluster) -> bool {
+    before.tls == now.tls
+        && before.protocol == now.protocol
+        && (before.limits.connections == 0) == (now.limits.connections == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use taut_snapshot::object::{Balancer, EndpointSource, Limits, Outlier};
+
+    use super::*;
+
+    fn cluster() -> Cluster {
+        Cluster {
+            host: "orders.shop.svc.cluster.local".into(),
+            port: 8080,
+            subset: "".into(),
+            namespace: "shop".into(),
+            protocol: Protocol::Http,
+            endpoints: EndpointSource::Dns(Vec::new()),
+            balancer: Balancer::RoundRobin,
+            limits: Limits { connections: 0, pending: 0, requests: 0, retries: 0, requests_per_connection: 0 },
+            outlier: Some(Outlier {
+                consecutive_errors: 1,
+                consecutive_gateway_errors: 0,
+                split: false,
+                consecutive_local_failures: 0,
+                interval_ms: 1_000,
+                base_ejection_ms: 5_000,
+                max_ejection_percent: 100,
+                panic_percent: 0,
+            }),
+            tls: ClusterTls::Plain,
+            connect_timeout_ms: 1_000,
+            idle_timeout_ms: 0,
+        }
+    }
+
+    fn found(last: u8) -> Found {
+        Found {
+            address: ([10, 0, 0, last], 80).into(),
+            speaks_mtls: false,
+            workload: NameId::UNKNOWN,
+            weight: 1,
+            draining: false,
+        }
+    }
+
+    fn upstream(cluster: Cluster, found: &[Found], before: Option<&Upstream>) -> Upstream {
+        let upstream = Upstream::bare(cluster, before);
+        upstream.populate(found, 1, before);
+        upstream
+    }
+
+    fn chosen(upstream: &Upstream) -> Vec<u8> {
+        let draws = Draws::new(1);
+        let mut last: Vec<u8> = (0..20)
+            .filter_map(|_| upstream.choose(&draws, &[]))
+            .map(|backend| match backend.address.ip() {
+                std::net::IpAddr::V4(ip) => ip.octets()[3],
+                std::net::IpAddr::V6(_) => 0,
+            })
+            .collect();
+        last.sort_unstable();
+        last.dedup();
+        last
+    }
+
+    #[test]
+    fn whoever_is_ejected_gets_nothing_until_it_is_back() {
+        let upstream = upstream(cluster(), &[found(1), found(2)], None);
+        let one = upstream.choose(&Draws::new(1), &[]).unwrap();
+        assert!(upstream.report(&one, Outcome::Answered(500), || Duration::from_secs(1)));
+        assert_eq!(chosen(&upstream).len(), 1);
+        upstream.sweep(Duration::from_secs(3));
+        assert_eq!(chosen(&upstream).len(), 1, "its time is not over");
+        upstream.sweep(Duration::from_secs(7));
+        assert_eq!(chosen(&upstream), [1, 2]);
+    }
+
+    #[test]
+    fn with_all_out_there_is_nobody_or_in_panic_everybody() {
+        let all_out = |panic_percent: u8| {
+            let mut cluster = cluster();
+            cluster.outlier.as_mut().unwrap().panic_percent = panic_percent;
+            let upstream = upstream(cluster, &[found(1), found(2)], None);
+            let mut out = Vec::new();
+            while let Some(backend) = upstream.choose(&Draws::new(1), &out).filter(|_| out.len() < 2) {
+                assert!(upstream.report(&backend, Outcome::Unreachable, || Duration::ZERO));
+                out.push(backend);
+            }
+            chosen(&upstream)
+        };
+        assert_eq!(all_out(0), [0; 0]);
+        assert_eq!(all_out(50), [1, 2]);
+    }
+
+    #[test]
+    fn draining_endpoints_are_the_last_resort() {
+        let leaving = Found { draining: true, ..found(1) };
+        let upstream = upstream(cluster(), &[leaving.clone(), found(2)], None);
+        assert_eq!(chosen(&upstream), [2]);
+        upstream.populate(&[leaving], 1, None);
+        assert_eq!(chosen(&upstream), [1]);
+    }
+
+    #[test]
+    fn an_endpoint_that_stays_keeps_what_it_had() {
+        let before = upstream(cluster(), &[found(1)], None);
+        let backend = before.choose(&Draws::new(1), &[]).unwrap();
+        before.populate(&[found(2), found(1)], 1, None);
+        let again = before.choose(&Draws::new(1), &[]).into_iter().chain(before.choose(&Draws::new(1), &[]));
+        assert!(again.into_iter().any(|again| Arc::ptr_eq(&again, &backend)), "endpoints changed");
+
+        let gentler = Cluster { connect_timeout_ms: 5, ..cluster() };
+        let after = upstream(gentler, &[found(1)], Some(&before));
+        assert!(Arc::ptr_eq(&after.choose(&Draws::new(1), &[]).unwrap(), &backend), "the snapshot changed");
+
+        before.report(&backend, Outcome::Answered(500), || Duration::ZERO);
+        let other = Cluster { protocol: Protocol::Http2, ..cluster() };
+        let after = upstream(other, &[found(1), found(3)], Some(&before));
+        assert_eq!(chosen(&after), [3], "connections of another kind do not fit, but an ejection stays");
+    }
+}

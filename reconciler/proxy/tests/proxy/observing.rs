@@ -1,0 +1,136 @@
+//! What is counted and written down.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use taut_proxy::{AccessLog, Role};
+use taut_snapshot::Objects;
+use taut_snapshot::object::*;
+
+use crate::client::{get, get_with, send, send_http2};
+use crate::fixture::*;
+use crate::server::App;
+
+/// The samples of a metric, without what is the same in every test.
+async fn samples(proxy: &Running, start: &str) -> Vec<String> {
+    let text = get(proxy.admin(), "admin", "/stats/prometheus").await.body;
+    text.lines().filter(|line| line.starts_with(start)).map(ToOwned::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_ends_count_a_call_under_istios_labels() {
+    let issuer = Issuer::new();
+    let app = App::start("v1").await;
+    let server = Running::serving(app.address, &issuer);
+    server.activate(Case::serving(MtlsMode::Strict, None));
+    let client = Running::calling(&issuer);
+    client.endpoints(vec![server.proxy.endpoint().borrow().clone().unwrap()]);
+    let cluster = Cluster { tls: auto_mtls(&["orders"]), ..cluster("") };
+    client.activate(Case::orders(&cluster, vec![], Objects::default()));
+    for _ in 0..3 {
+        assert_eq!(send(client.address(), "POST", "orders", "/echo", &[], "hello").await.body, "hello");
+    }
+    let frontend = r#"source_workload="frontend-v1",source_canonical_service="frontend",source_canonical_revision="v1",source_workload_namespace="shop",source_principal="spiffe://cluster.local/ns/shop/sa/frontend",source_app="frontend",source_version="v1",source_cluster="unknown""#;
+    let orders = r#"destination_workload="orders-v1",destination_workload_namespace="shop",destination_principal="spiffe://cluster.local/ns/shop/sa/orders",destination_app="orders",destination_version="v1",destination_service="orders.shop.svc.cluster.local",destination_canonical_service="orders",destination_canonical_revision="v1",destination_service_name="orders",destination_service_namespace="shop",destination_cluster="unknown""#;
+    let rest = r#"request_protocol="http",response_code="200",grpc_response_status="",response_flags="-""#;
+    for (proxy, reporter, security) in [(&client, "source", "unknown"), (&server, "destination", "mutual_tls")] {
+        assert_eq!(
+            samples(proxy, "istio_requests_total").await,
+            [format!(
+                r#"istio_requests_total{{reporter="{reporter}",{frontend},{orders},{rest},connection_security_policy="{security}"}} 3"#
+            )]
+        );
+        for bytes in ["istio_request_bytes_sum", "istio_response_bytes_sum"] {
+            let sums = samples(proxy, bytes).await;
+            assert!(sums[0].ends_with(" 15"), "{sums:?}");
+        }
+        assert!(samples(proxy, "istio_request_duration_milliseconds_count").await[0].ends_with(" 3"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_are_counted_with_their_flags() {
+    let issuer = Issuer::new();
+    let sidecar = Running::calling(&issuer);
+    sidecar.activate(Case::orders(&cluster(""), vec![], Objects::default()));
+    get(sidecar.address(), "orders", "/").await;
+    get(sidecar.address(), "elsewhere.example", "/").await;
+    let counted = samples(&sidecar, "istio_requests_total").await;
+    let has = |text: &str| counted.iter().any(|line| line.contains(text) && line.ends_with(" 1"));
+    assert!(has(r#"response_code="503",grpc_response_status="",response_flags="UH""#), "{counted:?}");
+    assert!(has(r#"response_code="502",grpc_response_status="",response_flags="-""#), "{counted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grpc_call_is_counted_with_its_own_status() {
+    let app = App::start("v1").await;
+    let server = Running::serving(app.address, &Issuer::new());
+    server.activate(Case::serving(MtlsMode::Permissive, None));
+    let stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+    let headers = [("content-type", "application/grpc+proto")];
+    send_http2(stream, "POST", "http://orders/grpc/5", &headers, "").await;
+    let counted = samples(&server, "istio_requests_total").await;
+    let label = r#"request_protocol="grpc",response_code="200",grpc_response_status="5""#;
+    assert!(counted[0].contains(label), "{counted:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_speaks_plaintext_is_not_believed_who_it_is() {
+    let app = App::start("v1").await;
+    let server = Running::serving(app.address, &Issuer::new());
+    server.activate(Case::serving(MtlsMode::Permissive, None));
+    let headers = [("x-envoy-peer-metadata-id", "me"), ("x-envoy-peer-metadata", "CgsKBE5BTUUSAxoBeA==")];
+    let answer = get_with(server.address(), "orders", "/", &headers).await;
+    assert!(answer.header("x-envoy-peer-metadata").is_none(), "nor is it told who we are");
+    let counted = samples(&server, "istio_requests_total").await;
+    assert!(counted[0].contains(r#"source_workload="unknown""#), "{counted:?}");
+    assert!(counted[0].contains(r#"connection_security_policy="none""#), "{counted:?}");
+}
+
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_written_down_with_what_decided_them() {
+    let app = App::start("v1").await;
+    let kept = Kept::default();
+    let mut config = config("frontend", &[Role::Outbound { port: PORT }]);
+    config.access_log = Some(AccessLog { to: Box::new(kept.clone()), provenance: true });
+    let sidecar = Running::start_with(config, Issuer::new().identity("frontend"));
+    sidecar.endpoints(vec![endpoint("orders-1", "v1", app.address)]);
+    let mut objects = Objects::default();
+    let named = Rule {
+        name: "canary".into(),
+        alternatives: vec![path_prefix("/a")],
+        ..rule(&[(&cluster("v1"), 1)], &mut objects)
+    };
+    let table = link_of(&RouteTable { rules: vec![named.clone()] }).digest;
+    let snapshot = sidecar.activate(Case::orders(&cluster(""), vec![named], objects));
+    let headers = [("x-request-id", "id-1"), ("user-agent", "test")];
+    get_with(sidecar.address(), "orders:8080", "/a?x=1", &headers).await;
+    get_with(sidecar.address(), "orders:8080", "/b", &headers).await;
+    sidecar.proxy.drain().await;
+    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let upstream = app.address;
+    let (served, lost) = match lines.as_slice() {
+        [served, lost] => (*served, *lost),
+        other => panic!("{other:?}"),
+    };
+    assert!(served.contains(r#"] "GET /a?x=1 HTTP/1.1" 200 - via_upstream - "-" 0 "#), "{served}");
+    let middle = format!(r#""-" "test" "id-1" "orders:8080" "{upstream}" outbound|8080|v1|{ORDERS} 127.0.0.1:"#);
+    assert!(served.contains(&middle), "{served}");
+    assert!(served.ends_with(&format!(" - canary snapshot={} rule={table}#1", snapshot.short())), "{served}");
+    assert!(lost.contains(r#""GET /b HTTP/1.1" 404 NR route_not_found - "-" 0 0 "#), "{lost}");
+}

@@ -1,0 +1,164 @@
+//! Applications: real servers on free ports, which tell what they were asked.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
+
+/// An application that answers with its name and what it was asked.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) address: SocketAddr,
+    pub(crate) asked: Arc<AtomicU32>,
+    pub(crate) connections: Arc<AtomicU32>,
+    /// Requests for `/wait` are answered when this is notified.
+    pub(crate) gate: Arc<Notify>,
+    /// How many requests wait for it.
+    pub(crate) waiting: Arc<AtomicU32>,
+}
+
+impl App {
+    pub(crate) async fn start(name: &'static str) -> App {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let app = App {
+            address: listener.local_addr().unwrap(),
+            asked: Arc::default(),
+            connections: Arc::default(),
+            gate: Arc::default(),
+            waiting: Arc::default(),
+        };
+        let serving = app.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                serving.connections.fetch_add(1, Ordering::SeqCst);
+                let app = serving.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(move |request| answer(app.clone(), name, request));
+                    let http = auto::Builder::new(TokioExecutor::new());
+                    let _ = http.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        app
+    }
+
+    pub(crate) fn asked(&self) -> u32 {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Waits until as many requests wait at its gate.
+    pub(crate) async fn until_waiting(&self, count: u32) {
+        while self.waiting.load(Ordering::SeqCst) < count {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+type Body = BoxBody<Bytes, hyper::Error>;
+
+fn full(text: impl Into<Bytes>) -> Body {
+    Full::new(text.into()).map_err(|never| match never {}).boxed()
+}
+
+async fn answer(app: App, name: &'static str, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    app.asked.fetch_add(1, Ordering::SeqCst);
+    let path = request.uri().path().to_owned();
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let mut response = Response::new(full(""));
+    match parts.as_slice() {
+        ["status", status] => {
+            *response.status_mut() = status.parse().unwrap();
+            // Once all of the request is there.
+            let _ = request.into_body().collect().await;
+        }
+        // Fails as often as it is told, for each name of a test.
+        ["fail-first", count] => {
+            if app.asked() <= count.parse().unwrap() {
+                *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            } else {
+                let body = request.into_body().collect().await.unwrap().to_bytes();
+                *response.body_mut() = full(body);
+            }
+        }
+        ["wait"] => {
+            // Made before it is counted, so that whoever opens the gate then opens it for this one too.
+            let opened = app.gate.notified();
+            app.waiting.fetch_add(1, Ordering::SeqCst);
+            opened.await;
+            app.waiting.fetch_sub(1, Ordering::SeqCst);
+            *response.body_mut() = full(name);
+        }
+        ["never"] => std::future::pending().await,
+        ["grpc", status] => {
+            response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+            response.headers_mut().insert("grpc-status", HeaderValue::from_str(status).unwrap());
+        }
+        // What comes goes back, piece by piece, trailers included.
+        ["echo"] => {
+            response.headers_mut().insert("trailer", HeaderValue::from_static("x-sum"));
+            *response.body_mut() = request.into_body().boxed();
+        }
+        // A call of gRPC: its status comes last.
+        ["trailers"] => {
+            response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+            let trailers = HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), HeaderValue::from(0))]);
+            let frames = [Frame::data(Bytes::from_static(b"piece")), Frame::trailers(trailers)];
+            let stream = futures_util::stream::iter(frames.map(Ok));
+            *response.body_mut() = BodyExt::boxed(StreamBody::new(stream));
+        }
+        // One piece at once, and one when the gate opens.
+        ["stream"] => {
+            let (pieces, mut waiting) = mpsc::channel::<&'static str>(1);
+            tokio::spawn(async move {
+                let _ = pieces.send("first").await;
+                app.gate.notified().await;
+                let _ = pieces.send("second").await;
+            });
+            let stream = futures_util::stream::poll_fn(move |cx| {
+                waiting.poll_recv(cx).map(|piece| Some(Ok(Frame::data(Bytes::from_static(piece?.as_bytes())))))
+            });
+            *response.body_mut() = BodyExt::boxed(StreamBody::new(stream));
+        }
+        ["upgrade"] => {
+            let upgrade = hyper::upgrade::on(&mut request);
+            tokio::spawn(async move {
+                let mut io = TokioIo::new(upgrade.await.unwrap());
+                let (mut read, mut write) = tokio::io::split(&mut io);
+                let _ = tokio::io::copy(&mut read, &mut write).await;
+            });
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            response.headers_mut().insert("connection", HeaderValue::from_static("upgrade"));
+            response.headers_mut().insert("upgrade", HeaderValue::from_static("echo"));
+        }
+        _ => {
+            let uri = request.uri().clone();
+            let mut text = format!("{name}\n{} {uri} {:?}\n", request.method(), request.version());
+            let mut headers: Vec<String> = request
+                .headers()
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())))
+                .collect();
+            headers.sort();
+            text.push_str(&headers.join("\n"));
+            *response.body_mut() = full(text);
+        }
+    }
+    response.headers_mut().insert("x-app", HeaderValue::from_static(name));
+    Ok(response)
+}
+
+/// An address at which nobody listens.
+pub(crate) async fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+}

@@ -1,0 +1,145 @@
+//! Processes of the binary that serve until the test is over.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use crate::binary::{Run, taut};
+
+/// Anything that takes longer than this is stuck, even on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A process that ends when this goes out of scope.
+#[derive(Debug)]
+pub struct Serving {
+    child: Child,
+    /// The first line that it printed.
+    pub first_line: String,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Its standard input closes as well; but a test that fails does not wait for it to drain.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Serving {
+    /// Ends it at once, as a crash would.
+    pub fn kill(self) {
+        drop(self);
+    }
+
+    /// Asks it to stop, and answers its exit status.
+    ///
+    /// # Panics
+    /// If it cannot be asked.
+    #[must_use]
+    pub fn stop(mut self) -> Option<i32> {
+        drop(self.child.stdin.take());
+        self.child.wait().expect("it can be waited for").code()
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+/// Starts the binary, and waits for the first line that it prints; or for its end, if that comes first.
+///
+/// # Errors
+/// What it left, if it ended without a line.
+///
+/// # Panics
+/// If it neither says anything nor ends.
+pub fn serving(arguments: &[&str]) -> Result<Serving, Run> {
+    let mut child = Command::new(taut())
+        .args(arguments)
+        .arg("--until-stdin-closes")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let (mut stdout, mut stderr) =
+        (BufReader::new(child.stdout.take().expect("piped")), child.stderr.take().expect("piped"));
+    let said = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let _ = stderr.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    let (line_sender, line) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut first = String::new();
+        let _ = stdout.read_line(&mut first);
+        let _ = line_sender.send(first.trim().to_owned());
+        let _ = std::io::copy(&mut stdout, &mut std::io::sink());
+    });
+    let first_line = line.recv_timeout(PATIENCE).expect("it says something, or ends");
+    let serving = Serving { child, first_line };
+    if serving.first_line.is_empty() {
+        let mut serving = serving;
+        let status = serving.child.wait().expect("it can be waited for").code().unwrap_or(-1);
+        return Err(Run { status, stdout: String::new(), stderr: said.join().expect("the reader does not panic") });
+    }
+    Ok(serving)
+}
+
+/// Looks until something is so.
+///
+/// # Panics
+/// If it does not come to that.
+pub fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !so() {
+        assert!(Instant::now() < deadline, "it did not come to this: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// A git repository with one commit of these files, on the branch `main`.
+///
+/// # Panics
+/// If git cannot be run.
+pub fn repository(folder: &Path, files: &[(&str, &[u8])]) -> String {
+    std::fs::create_dir_all(folder).expect("a folder can be made");
+    git(folder, &["init", "--quiet", "--initial-branch=main"]);
+    commit(folder, files)
+}
+
+/// Another commit, which writes these files.
+///
+/// # Panics
+/// If git cannot be run.
+pub fn commit(folder: &Path, files: &[(&str, &[u8])]) -> String {
+    for (name, bytes) in files {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("a folder can be made");
+        std::fs::write(path, bytes).expect("a file can be written");
+    }
+    git(folder, &["add", "."]);
+    git(folder, &["commit", "--quiet", "--allow-empty", "--message", "a commit"]);
+    git(folder, &["rev-parse", "HEAD"])
+}
+
+/// Runs git as nobody in particular.
+///
+/// # Panics
+/// If it fails.
+pub fn git(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .current_dir(folder)
+        .args(["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "core.hooksPath=/dev/null"])
+        .args(arguments)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .output()
+        .expect("git runs");
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}

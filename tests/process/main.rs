@@ -1,0 +1,4 @@
+//! Real processes, real sockets, real disks.
+
+mod bad_input;
+mod demo;
