@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use taut_model::{Host, Mesh};
 use taut_snapshot::format::codec::Link;
-use taut_snapshot::object::{self, Authority, Cluster, Layer, PathNormalization, Root};
+use taut_snapshot::object::{self, Authority, ClusterSet, Layer, PathNormalization, Root};
 use taut_snapshot::{Digest, Objects, Snapshot, Text};
 
 use crate::origins::Origins;
@@ -42,8 +42,8 @@ pub(crate) struct Lowering<'m, 'r> {
     pub(crate) objects: Objects,
     pub(crate) origins: Origins,
     pub(crate) mesh_link: Link<object::Mesh>,
-    /// Clusters by service, port, subset and the rules that were merged for them.
-    clusters: HashMap<(u32, u16, Text, Vec<usize>), Link<Cluster>>,
+    /// Clusters by service, port and the rules that were merged for them.
+    clusters: HashMap<(u32, u16, Vec<usize>), Link<ClusterSet>>,
     /// The layer that every client shares, with the digests of its services by host.
     base: Option<Rc<SharedLayer>>,
     /// The hosts whose rules look at the client's labels.

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use crate::decide::Tables;
 use crate::format::codec::Link;
 use crate::object::{
-    Action, Alternative, AuthzRule, Cluster, ClusterTls, EndpointSource, Forward, HeaderOps, Matcher, MtlsMode,
+    Action, Alternative, AuthzRule, ClusterSet, ClusterTls, EndpointSource, Forward, HeaderOps, Matcher, MtlsMode,
     PathRewrite, Policy, RouteTable, Rule, Target, TargetPort, Test, TextTest,
 };
 use crate::snapshot::{BadSnapshot, Objects, Snapshot, services_of};
@@ -100,13 +100,13 @@ impl Page<'_> {
             self.line(1, format!("calls {}", service.host));
             for port in &service.ports {
                 let speaks = format!("{:?}", port.protocol).to_lowercase();
-                match (port.routes, port.cluster) {
+                match (port.routes, port.clusters) {
                     (Some(routes), _) => {
                         self.line(2, format!("port {} {speaks}", port.number));
                         self.routes(3, routes)?;
                     }
-                    (None, Some(cluster)) => {
-                        let words = self.cluster(cluster)?;
+                    (None, Some(clusters)) => {
+                        let words = self.cluster(clusters, "")?;
                         self.line(2, format!("port {} {speaks}: {words}", port.number));
                     }
                     (None, None) => {}
@@ -141,14 +141,21 @@ impl Page<'_> {
     }
 
     fn routes(&mut self, depth: usize, link: Link<RouteTable>) -> Result<(), BadSnapshot> {
-        for (at, rule) in self.objects.read(link)?.rules.iter().enumerate() {
+        let table = self.objects.read(link)?;
+        for (at, rule) in table.rules.iter().enumerate() {
             let origin = self.from(link.digest, at + 1);
-            self.rule(depth, rule, &origin)?;
+            self.rule(depth, rule, &table.clusters, &origin)?;
         }
         Ok(())
     }
 
-    fn rule(&mut self, depth: usize, rule: &Rule, origin: &str) -> Result<(), BadSnapshot> {
+    fn rule(
+        &mut self,
+        depth: usize,
+        rule: &Rule,
+        clusters: &[Link<ClusterSet>],
+        origin: &str,
+    ) -> Result<(), BadSnapshot> {
         let name = if rule.name.is_empty() { String::new() } else { format!("{}: ", rule.name) };
         let mut conditions: Vec<String> = rule.alternatives.iter().map(alternative).collect();
         if conditions.is_empty() {
@@ -163,15 +170,18 @@ impl Page<'_> {
             Action::Respond(respond) => {
                 self.line(depth + 1, format!("respond {} with {} bytes", respond.status, respond.body.0.len()));
             }
-            Action::Forward(forward) => self.forward(depth + 1, forward)?,
+            Action::Forward(forward) => self.forward(depth + 1, forward, clusters)?,
         }
         Ok(())
     }
 
-    fn forward(&mut self, depth: usize, forward: &Forward) -> Result<(), BadSnapshot> {
+    fn forward(&mut self, depth: usize, forward: &Forward, clusters: &[Link<ClusterSet>]) -> Result<(), BadSnapshot> {
         for to in &forward.destinations {
             let cluster = match &to.target {
-                Target::Cluster(link) => self.cluster(*link)?,
+                Target::Cluster(to) => match clusters.get(to.set as usize) {
+                    Some(set) => self.cluster(*set, &to.subset)?,
+                    None => format!("clusters {}, which the table does not have", to.set),
+                },
                 Target::Missing(name) => format!("{name}, which does not exist: 503"),
             };
             self.line(depth, format!("weight {} to {cluster}", to.weight));
@@ -221,8 +231,9 @@ impl Page<'_> {
         }
     }
 
-    fn cluster(&self, link: Link<Cluster>) -> Result<String, BadSnapshot> {
-        let cluster = self.objects.read(link)?;
+    fn cluster(&self, link: Link<ClusterSet>, subset: &str) -> Result<String, BadSnapshot> {
+        let missing = || BadSnapshot::Meaning(link.digest, format!("it has no subset `{subset}`"));
+        let cluster = self.objects.read(link)?.cluster(subset).ok_or_else(missing)?;
         let mut words = vec![cluster.name()];
         words.push(match &cluster.endpoints {
             EndpointSource::Workloads(select) => {

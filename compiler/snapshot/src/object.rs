@@ -21,15 +21,15 @@ pub use authz::{
 };
 pub use certificate::Certificate;
 pub use cluster::{
-    Balancer, Cluster, ClusterTls, DnsName, EndpointSource, Identities, Limits, Outlier, Protocol, ServiceSelector,
-    TargetPort, WorkloadSelector, cluster_name,
+    Balancer, Cluster, ClusterSet, ClusterTls, DnsName, EndpointSource, Identities, Limits, Outlier, Protocol,
+    ServiceSelector, Subset, TargetPort, Traffic, WorkloadSelector, cluster_name,
 };
 pub use listener::{HostEntry, HostTable, Listener, Server};
 pub use map::{Bucket, Map, bucket_of};
 pub use mesh::{Mesh, PathNormalization};
 pub use root::Root;
 pub use route::{
-    Action, Alternative, DirectResponse, Forward, HeaderOps, Matcher, NamedMatcher, PathRewrite, Redirect,
+    Action, Alternative, ClusterRef, DirectResponse, Forward, HeaderOps, Matcher, NamedMatcher, PathRewrite, Redirect,
     RedirectPath, RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target, Weighted,
 };
 pub use service::{Layer, Service, ServicePort};
@@ -94,7 +94,7 @@ objects! {
     Layer = 4 "layer",
     Service = 5 "service",
     RouteTable = 6 "routes",
-    Cluster = 7 "cluster",
+    ClusterSet = 7 "clusters",
     PolicySet = 8 "policies",
     Listener = 9 "listener",
     HostTable = 10 "hosts",

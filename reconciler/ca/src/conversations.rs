@@ -108,12 +108,12 @@ async fn each_token_that_cannot_be_used_is_refused_with_its_own_reason() {
     ca.join(&token).await.unwrap();
     assert_eq!(
         refused(ca.join(&token).await),
-        "this join token was used already, and each is good for one certificate: make a new one"
+        "this join token was used already, and each is good for one certificate: make a new one with `taut ca token`"
     );
 
     let long_ago = SystemTime::now() - 2 * HOUR;
     let expired = create_token(ca.folder.path(), &ORDERS.parse().unwrap(), HOUR, long_ago).unwrap();
-    assert_eq!(refused(ca.join(&expired).await), "this join token has expired: make a new one");
+    assert_eq!(refused(ca.join(&expired).await), "this join token has expired: make a new one with `taut ca token`");
 
     let unknown = JoinToken::generate(token.root());
     assert!(refused(ca.join(&unknown).await).starts_with("this join token is not known here"));

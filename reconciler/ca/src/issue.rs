@@ -68,13 +68,17 @@ pub enum Refusal {
     #[error("this join token is for another certificate authority: make one where this authority runs")]
     OtherAuthority,
     /// No such token was made here.
-    #[error("this join token is not known here: it was never made, or expired long ago; make a new one")]
+    #[error(
+        "this join token is not known here: it was never made, or expired long ago; make a new one with `taut ca token`"
+    )]
     UnknownToken,
     /// The token was used.
-    #[error("this join token was used already, and each is good for one certificate: make a new one")]
+    #[error(
+        "this join token was used already, and each is good for one certificate: make a new one with `taut ca token`"
+    )]
     UsedToken,
     /// The token is too old.
-    #[error("this join token has expired: make a new one")]
+    #[error("this join token has expired: make a new one with `taut ca token`")]
     ExpiredToken,
     /// The caller's identity is of another trust domain.
     #[error("`{id}` is not of the trust domain `{trust_domain}`, for which this authority issues")]

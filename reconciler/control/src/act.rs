@@ -118,3 +118,66 @@ impl Actor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::ledger::tests::{Storage, open};
+    use crate::record::{Record, TAUT, What};
+    use crate::status::{Outcome, Waited};
+
+    fn record() -> Effect {
+        Effect::Write(Write::Record(Box::new(Record::new(SystemTime::UNIX_EPOCH, TAUT, What::Hold))))
+    }
+
+    fn said(text: &str) -> Answer {
+        Answer::Plan(text.to_owned())
+    }
+
+    #[test]
+    fn nothing_is_said_before_it_is_written() {
+        let storage = Storage::default();
+        let mut actor = Actor::new(open(&storage).unwrap());
+        let (reply, mut answers) = mpsc::channel(2);
+        let to = actor.asked(reply.clone());
+        actor.carry_out(vec![record(), Effect::Reply { to, answer: said("one") }]).unwrap();
+        assert_eq!(answers.try_recv().unwrap(), said("one"));
+        assert_eq!(actor.ledger.history(9).unwrap().len(), 1);
+
+        storage.fill();
+        let to = actor.asked(reply);
+        let outcome = actor.carry_out(vec![record(), Effect::Reply { to, answer: said("two") }]);
+        assert!(outcome.is_err());
+        answers.try_recv().expect_err("the disk is full: nothing happened, and nothing is said");
+    }
+
+    #[test]
+    fn who_reads_slowly_misses_words_on_the_way_and_not_the_last() {
+        let mut actor = Actor::new(open(&Storage::default()).unwrap());
+        let (reply, mut answers) = mpsc::channel(3);
+        let to = actor.asked(reply);
+        let pending = |number: u32| Effect::Reply { to, answer: Answer::Pending(number.to_string()) };
+        let last = Answer::Waited(Waited { outcome: Outcome::Done, said: String::new() });
+        let mut effects: Vec<Effect> = (0..9).map(pending).collect();
+        effects.push(Effect::Reply { to, answer: last.clone() });
+        actor.carry_out(effects).unwrap();
+        let mut all = Vec::new();
+        while let Ok(answer) = answers.try_recv() {
+            all.push(answer);
+        }
+        assert_eq!(all, [Answer::Pending("0".to_owned()), Answer::Pending("1".to_owned()), last]);
+        assert_eq!(actor.hung_up(), Vec::<u64>::new(), "whoever was answered is forgotten");
+    }
+
+    #[test]
+    fn who_does_not_wait_any_more_is_found() {
+        let mut actor = Actor::new(open(&Storage::default()).unwrap());
+        let (reply, answers) = mpsc::channel(3);
+        let to = actor.asked(reply);
+        assert_eq!(actor.hung_up(), Vec::<u64>::new());
+        drop(answers);
+        assert_eq!(actor.hung_up(), [to]);
+    }
+}

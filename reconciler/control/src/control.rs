@@ -386,3 +386,5 @@ impl Control {
 
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;

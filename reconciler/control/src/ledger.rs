@@ -343,4 +343,4 @@ fn failed(state: &Path, doing: &'static str, error: redb::Error) -> LedgerError 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

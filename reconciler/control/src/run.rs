@@ -24,6 +24,9 @@ const ASKED_MAX: usize = 64;
 /// How much is taken note of before everything is looked at once: with a large fleet, a look costs more than a note.
 const BATCH_MAX: usize = 256;
 
+/// The longest path of a state folder: the name of a Unix socket has at most 107 bytes (unix(7)), `/control.sock` too.
+const PATH_BYTES_MAX: usize = 94;
+
 /// What the operator decides. No defaults: whoever starts a reconciler knows them all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlConfig {
@@ -48,6 +51,15 @@ pub enum ControlError {
     /// The operator's matter; its text says what to do.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// The operator's matter: the system has a limit for the names of sockets.
+    #[error(
+        "the path of the state folder {} is too long for the socket in it: choose one of at most {PATH_BYTES_MAX} bytes",
+        state.display()
+    )]
+    LongPath {
+        /// The folder.
+        state: PathBuf,
+    },
     /// The machine's matter; starting again makes sense.
     #[error("serving operators failed: {0}")]
     Api(#[source] std::io::Error),
@@ -69,6 +81,9 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ControlError> {
     let state: PathBuf = ledger.state().to_owned();
+    if PATH_BYTES_MAX < state.as_os_str().len() {
+        return Err(ControlError::LongPath { state });
+    }
     let listener = api::listen(&state)?;
     let (sender, mut asked) = mpsc::channel(ASKED_MAX);
     let serving = api::serve(listener, state, sender);

@@ -65,8 +65,8 @@ impl Part {
             let bytes = snapshot.objects.bytes(name).ok_or(BadSnapshot::Missing(name))?;
             bytes_sum += bytes.len();
             objects.push((name, Arc::clone(bytes)));
-            if let Object::Cluster(cluster) = snapshot.objects.read_any(name)? {
-                sources.push(cluster.endpoints);
+            if let Object::ClusterSet(set) = snapshot.objects.read_any(name)? {
+                sources.push(set.endpoints); // a subset's are among them
             }
         }
         if PART_OBJECTS_MAX < objects.len() || PART_BYTES_MAX < bytes_sum {

@@ -164,7 +164,11 @@ fn report(from: proto::Report) -> Checked<Report> {
             refused,
         })
     });
-    let endpoint: Option<Endpoint> = from.endpoint.map(|bytes| decode_all(&bytes)).transpose().map_err(|_| bad("an endpoint that cannot be read"))?;
+    let endpoint: Option<Endpoint> = from
+        .endpoint
+        .map(|bytes| decode_all(&bytes))
+        .transpose()
+        .map_err(|_| bad("an endpoint that cannot be read"))?;
     if endpoint.as_ref().is_some_and(|endpoint| endpoint.address.parse::<IpAddr>().is_err()) {
         return Err(bad("an endpoint whose address is not an IP address"));
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use taut_snapshot::Text;
 use taut_snapshot::object::{MtlsMode, Protocol};
+use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, TlsStream, server};
@@ -93,8 +94,12 @@ impl Accepted {
     }
 
     /// The client's first bytes. It may take as long with them as a connection may be idle.
-    async fn first_bytes(&self, stream: TcpStream) -> io::Result<(Speech, Rewound<TcpStream>)> {
-        timeout(IDLE_MAX, sniff(stream)).await?
+    async fn first_bytes<S: AsyncRead + Unpin>(&self, stream: S) -> io::Result<(Speech, Rewound<S>)> {
+        tokio::select! {
+            biased;
+            sniffed = timeout(IDLE_MAX, sniff(stream)) => sniffed?,
+            () = self.worker.shared.drain.late() => Err(io::Error::other("the proxy stops, and nothing has come")),
+        }
     }
 
     /// A connection to the workload itself.
@@ -125,7 +130,7 @@ impl Accepted {
                 }
                 let (speech, stream) = match chosen {
                     Some(speech) => (speech, Rewound::fresh(stream)),
-                    None => timeout(IDLE_MAX, sniff(stream)).await??,
+                    None => self.first_bytes(stream).await?,
                 };
                 self.http_or_bytes(stream, speech, local, Some(tls), (port, protocol), world).await;
             }
@@ -194,7 +199,7 @@ impl Accepted {
         let stream = Stream::Tls(Box::new(TlsStream::Server(stream)));
         let (speech, stream) = match chosen {
             Some(speech) => (speech, Rewound::fresh(stream)),
-            None => timeout(IDLE_MAX, sniff(stream)).await??,
+            None => self.first_bytes(stream).await?,
         };
         self.http(stream, speech, local, Some(tls)).await;
         Ok(())

@@ -1,6 +1,7 @@
 //! The admin pages, on an address of this machine alone.
 //!
-//! Owns: `/ready` (also as `/healthz/ready`, as Istio's proxies have it), `/healthz`, `/metrics`, `/config`, `/endpoints`, `/certs` and `POST /drain`.
+//! Owns: `/ready` (also as `/healthz/ready`, as Istio's proxies have it), `/healthz`, `/metrics`, `/config`, `/endpoints`,
+//! `/certs` and `POST /drain`.
 //! May not: change anything but by asking the proxy to stop; show a private key.
 
 use std::convert::Infallible;
@@ -23,6 +24,7 @@ use taut_snapshot::object::{Balancer, ClusterTls, MtlsMode, Protocol};
 use tokio::net::TcpListener;
 
 use crate::drain::Stage;
+use crate::listen::ACCEPT_PAUSE;
 use crate::proxy::Proxy;
 use crate::telemetry::metrics::{escaped, head, line, render};
 use crate::upstream::{Standing, Upstream};
@@ -47,10 +49,20 @@ pub(crate) async fn serve(proxy: Weak<Proxy>, listener: std::net::TcpListener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the admin pages cannot be served"),
     };
-    while let Ok((stream, _)) = listener.accept().await {
+    loop {
+        let accepted = listener.accept().await;
         if proxy.strong_count() == 0 {
             return;
         }
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Without descriptors nobody can be served now; a moment later somebody can.
+                tracing::debug!(%error, "a connection to the admin pages could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
         let proxy = proxy.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let page = match proxy.upgrade() {

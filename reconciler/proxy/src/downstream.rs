@@ -101,6 +101,8 @@ pub(crate) async fn serve_http(stream: Rewound<Stream>, connection: Connection) 
     let service = service_fn(|request| serve(connection.clone(), request));
     let head_max = Some(HEAD_MAX).filter(|_| !connection.http2);
     let io = TokioIo::new(Paced::new(stream, connection.pace.clone(), head_max, IDLE_MAX));
+    // In HTTP/2 as well: a client's first request may be behind its answer to the frame that says goodbye, and is then lost.
+    let new = || connection.pace.is_new();
     let ended = if connection.http2 {
         let http = http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(STREAMS_MAX)
@@ -111,14 +113,14 @@ pub(crate) async fn serve_http(stream: Rewound<Stream>, connection: Connection) 
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
             .serve_connection(io, service);
-        shared.drain.run(http, |http| http.graceful_shutdown()).await
+        shared.drain.enter().run(http, new, |http| http.graceful_shutdown()).await
     } else {
         let http = http1::Builder::new()
             .header_read_timeout(None) // `pace` does this without a timer for every request
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(io, service)
             .with_upgrades();
-        shared.drain.run(http, |http| http.graceful_shutdown()).await
+        shared.drain.enter().run(http, new, |http| http.graceful_shutdown()).await
     };
     if let Some(Err(error)) = ended {
         if timed_out(&error) {

@@ -4,14 +4,17 @@
 //! Invariant: a connection looks at one number when it is polled anyway; it waits on nothing that is shared.
 
 use std::collections::BTreeMap;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+
+/// How long a connection whose first request has not come yet is kept open when the proxy closes: it is on its way.
+const LATE_MAX: Duration = Duration::from_secs(1);
 
 /// How far the proxy is with stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,36 +85,26 @@ impl Drain {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs a connection to its end. `closing` is called once, when it is to take no more requests.
-    pub(crate) async fn run<C: Future>(
-        self: &Arc<Drain>,
-        connection: C,
-        mut closing: impl FnMut(Pin<&mut C>),
-    ) -> Option<C::Output> {
-        let guard = Guard::new(self.clone());
-        let mut connection = std::pin::pin!(connection);
-        let (mut registered, mut told) = (false, false);
-        std::future::poll_fn(|cx| {
-            if !registered {
-                guard.register(cx);
-                registered = true;
-            }
-            let stage = self.stage();
-            if Stage::Cutting <= stage {
-                return Poll::Ready(None);
-            }
-            if Stage::Closing <= stage && !told {
-                told = true;
-                closing(connection.as_mut());
-            }
-            connection.as_mut().poll(cx).map(Some)
-        })
-        .await
+    /// Counts a connection as open, from before anything is known of it.
+    pub(crate) fn enter(self: &Arc<Drain>) -> Guard {
+        Guard::new(self.clone())
+    }
+
+    /// Waits until no more requests are taken than are under way, and then a little longer, for what was sent before that
+    /// was known. Only within [`Guard::run`], which sees to it that this is looked at again.
+    pub(crate) async fn late(&self) {
+        std::future::poll_fn(|_| if Stage::Closing <= self.stage() { Poll::Ready(()) } else { Poll::Pending }).await;
+        sleep(LATE_MAX).await;
+    }
+
+    /// Runs something to its end, or until it is cut.
+    pub(crate) async fn run<C: Future>(self: &Arc<Drain>, work: C) -> Option<C::Output> {
+        self.enter().run(work, || true, |_| {}).await
     }
 }
 
 /// One open connection.
-struct Guard {
+pub(crate) struct Guard {
     drain: Arc<Drain>,
     number: u64,
 }
@@ -124,6 +117,42 @@ impl Guard {
         open.wakers.insert(number, None);
         drop(open);
         Guard { drain, number }
+    }
+
+    /// Runs a connection to its end. `closing` is called once, when it is to take no more requests. One that is `new` has
+    /// its first request still to come: it was opened for it, and gets a little time.
+    pub(crate) async fn run<C: Future>(
+        self,
+        connection: C,
+        new: impl Fn() -> bool,
+        mut closing: impl FnMut(Pin<&mut C>),
+    ) -> Option<C::Output> {
+        let drain = self.drain.clone();
+        let mut connection = pin!(connection);
+        let mut late = pin!(drain.late());
+        let (mut registered, mut told) = (false, false);
+        std::future::poll_fn(|cx| {
+            if !registered {
+                self.register(cx);
+                registered = true;
+            }
+            let stage = drain.stage();
+            if Stage::Cutting <= stage {
+                return Poll::Ready(None);
+            }
+            // First, so that a request which has arrived is under way before the connection hears of the end.
+            let polled = connection.as_mut().poll(cx);
+            if polled.is_ready() || told || stage < Stage::Closing {
+                return polled.map(Some);
+            }
+            if new() && late.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            told = true;
+            closing(connection.as_mut());
+            connection.as_mut().poll(cx).map(Some)
+        })
+        .await
     }
 
     /// A task keeps its waker for life, so that once is enough.
@@ -154,8 +183,10 @@ mod tests {
             tokio::spawn(async move {
                 let waiting = asked.clone();
                 let connection = async move { waiting.notified().await };
+                let old = || false;
                 drain
-                    .run(connection, |_| {
+                    .enter()
+                    .run(connection, old, |_| {
                         told.fetch_add(1, Ordering::Relaxed);
                         asked.notify_one();
                     })
@@ -164,7 +195,7 @@ mod tests {
         };
         let stubborn = {
             let drain = drain.clone();
-            tokio::spawn(async move { drain.run(std::future::pending::<()>(), |_| {}).await })
+            tokio::spawn(async move { drain.run(std::future::pending::<()>()).await })
         };
         while drain.open().wakers.values().flatten().count() < 2 {
             tokio::task::yield_now().await;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use h2::Reason;
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, Method, Request, Response, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use taut_snapshot::decide::{Attempt, Destination, Forwarding, retries};
@@ -132,6 +132,9 @@ pub(crate) async fn forward(
             0 => None,
             ms => Some(Instant::now() + Duration::from_millis(ms)),
         };
+        if outbound.introduction.is_some() {
+            outbound.headers.insert(headers::ATTEMPT_COUNT, HeaderValue::from(retrying.done + 1));
+        }
         let attempt = attempt(worker, course, &backend, &mut outbound, exchange, keep);
         let ended = within(deadline.as_ref(), try_limit, attempt).await;
         let (attempt, outcome) = match &ended {
@@ -385,14 +388,15 @@ fn note(exchange: &mut Exchange, upstream: &Upstream, backend: &Backend, lease: 
 }
 
 /// Who answered, as it says itself; only over the mesh's mTLS is it believed.
-pub(crate) fn note_answer(exchange: &mut Exchange, headers: &mut HeaderMap, backend: &Backend, worker: &Worker) {
-    let (_, metadata) = peer::take(headers);
+pub(crate) fn note_answer(exchange: &mut Exchange, answer: &mut HeaderMap, backend: &Backend, worker: &Worker) {
+    let (_, metadata) = peer::take(answer);
     if let Some(metadata) = metadata.filter(|_| backend.secure) {
         exchange.record.key.destination.workload = backend.met.recognize(&metadata, &worker.shared.labels);
     }
-    let took = exchange.started.elapsed();
+    let took_ms = u64::try_from(exchange.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    answer.insert(headers::SERVICE_TIME, HeaderValue::from(took_ms));
     if let Some(upstream) = exchange.record.line.as_mut().and_then(|line| line.upstream.as_mut()) {
-        upstream.service_time_ms = u64::try_from(took.as_millis()).ok();
+        upstream.service_time_ms = Some(took_ms);
     }
 }
 
@@ -402,7 +406,10 @@ impl Failed {
         let mut source = std::error::Error::source(error);
         while let Some(cause) = source {
             if let Some(error) = cause.downcast_ref::<h2::Error>() {
-                let refused = error.reason() == Some(Reason::REFUSED_STREAM);
+                // An endpoint that says goodbye says which streams it has not looked at (RFC 9113 §6.8): the connection goes
+                // on for the others, so that they end otherwise.
+                let not_taken = error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR);
+                let refused = not_taken || error.reason() == Some(Reason::REFUSED_STREAM);
                 let attempt = if refused { Attempt::Refused } else { Attempt::Reset };
                 return Failed::Reset { attempt, stream_only: error.is_reset() && error.is_remote() };
             }

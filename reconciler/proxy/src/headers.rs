@@ -17,6 +17,10 @@ pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarde
 pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(crate) const FORWARDED_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
+pub(crate) const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
+/// What a gateway calls itself (semantics.md §5.8).
+pub(crate) const SERVER: HeaderValue = HeaderValue::from_static("istio-envoy");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
@@ -135,6 +139,11 @@ pub(crate) fn forwarded_at_edge(headers: &mut HeaderMap, client: SocketAddr, sch
     }
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
     headers.remove(FORWARDED_CERT);
+    // Proxies use these among themselves.
+    let inner: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with("x-envoy-")).cloned().collect();
+    for name in inner {
+        headers.remove(name);
+    }
 }
 
 /// Says how a request came, unless that is known already.

@@ -22,7 +22,7 @@ use crate::worker::Worker;
 const BACKLOG: u32 = 1_024;
 
 /// How long to wait when the system has no descriptor to give. Accepting at once again would only burn time.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// An address that is listened on.
 #[derive(Debug)]
@@ -63,6 +63,8 @@ impl Listening {
 
 /// Accepts connections until the listener is stopped.
 pub(crate) async fn accept_all(worker: Arc<Worker>, listening: Arc<Listening>) {
+    // A proxy that stops waits until all who have connected were accepted. Made first, so that it ends after the listener.
+    let _accepting = worker.shared.drain.enter();
     let socket = listening.socket().as_ref().map(std::net::TcpListener::try_clone);
     let listener = match socket.map(|socket| socket.and_then(TcpListener::from_std)) {
         Some(Ok(listener)) => listener,
@@ -103,5 +105,8 @@ pub(crate) async fn accept_all(worker: Arc<Worker>, listening: Arc<Listening>) {
 }
 
 fn take(worker: &Arc<Worker>, role: Role, stream: TcpStream, remote: SocketAddr) {
-    tokio::spawn(serve_connection(worker.clone(), role, stream, remote));
+    // Counted at once: a proxy that stops waits for it.
+    let entered = worker.shared.drain.enter();
+    let serve = serve_connection(worker.clone(), role, stream, remote);
+    tokio::spawn(entered.run(serve, || true, |_| {}));
 }

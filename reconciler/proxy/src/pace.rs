@@ -35,6 +35,11 @@ impl Pace {
         self.under_way.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether there was no request yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.begun.load(Ordering::Relaxed) == 0
+    }
+
     /// A request is over.
     pub(crate) fn end(&self) {
         self.under_way.fetch_sub(1, Ordering::Relaxed);

@@ -230,9 +230,12 @@ fn pass_back(
     Response::from_parts(head, Outgoing::passing(body, exchange, lease, limit))
 }
 
-/// An answer as it leaves: while the proxy stops, it asks HTTP/1 clients to connect elsewhere. HTTP/2 ones are told so
+/// An answer as it leaves. A gateway signs it; while the proxy stops, it asks HTTP/1 clients to connect elsewhere. HTTP/2 ones are told so
 /// by a frame.
 fn leave(connection: &Connection, mut response: Response<Outgoing>) -> Response<Outgoing> {
+    if matches!(connection.role, Role::Gateway { .. }) {
+        response.headers_mut().insert(header::SERVER, headers::SERVER);
+    }
     let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     if !connection.http2 && !switching && connection.worker.shared.drain.stage() != Stage::Serving {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -25,7 +25,7 @@ pub(crate) fn join(
             copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(endpoint)).await.ok()
         };
         // What has been upgraded cannot be told to close: it is cut when the proxy's time is over.
-        if let Some(Some((_received, sent))) = drain.run(both, |_| {}).await {
+        if let Some(Some((_received, sent))) = drain.run(both).await {
             exchange.record.bytes_sent = sent;
         }
     });

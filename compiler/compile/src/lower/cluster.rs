@@ -10,8 +10,8 @@ use taut_resources::{ClientTlsMode, H2Upgrade, LoadBalancer, OutlierDetection, S
 use taut_snapshot::Text;
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::{
-    self, Balancer, Cluster, ClusterTls, DnsName, EndpointSource, Identities, Limits, Outlier, ServiceSelector,
-    TargetPort, WorkloadSelector,
+    self, Balancer, ClusterSet, ClusterTls, DnsName, EndpointSource, Identities, Limits, Outlier, ServiceSelector,
+    TargetPort, Traffic, WorkloadSelector,
 };
 
 use super::Lowering;
@@ -24,20 +24,66 @@ const CONNECT_TIMEOUT_MS: u64 = 10_000;
 const IDLE_TIMEOUT_MS: u64 = 3_600_000;
 
 impl<'r> Lowering<'_, 'r> {
-    /// The cluster of a port of a service, or of a subset of it, as a destination rule has it.
-    pub(super) fn cluster(
+    /// The clusters of a port of a service: all of it, and each subset that the destination rules declare.
+    pub(super) fn clusters(
         &mut self,
         id: ServiceId,
         port: &ServicePort,
-        subset: Option<&'r Subset>,
         governing: &Governing<'r>,
-    ) -> Link<Cluster> {
-        let name = subset.map(|subset| subset.name.value.clone()).unwrap_or_default();
-        let key = (id.0, port.number, name.clone(), governing.rules.clone());
+    ) -> Link<ClusterSet> {
+        let key = (id.0, port.number, governing.rules.clone());
         if let Some(link) = self.clusters.get(&key) {
             return *link;
         }
         let service = self.mesh.service(id);
+        let traffic = self.traffic(service, port, governing, None);
+        let mut declared = governing.subsets.clone();
+        declared.sort_by(|a, b| a.name.value.cmp(&b.name.value));
+        let subset = |subset: &&'r Subset| {
+            let own = self.traffic(service, port, governing, Some(subset));
+            object::Subset {
+                name: subset.name.value.clone(),
+                labels: labels(subset),
+                names: match service.endpoints {
+                    EndpointKind::Dns(entry) => names(service, entry, port, Some(subset)),
+                    EndpointKind::Alias(host) => alias(host, port),
+                    EndpointKind::Selector(_) | EndpointKind::Declared => Vec::new(),
+                },
+                traffic: Some(own).filter(|own| *own != traffic),
+            }
+        };
+        let set = ClusterSet {
+            host: service.host.clone(),
+            port: port.number,
+            namespace: service.namespace.clone(),
+            endpoints: endpoints(service, port),
+            subsets: declared.iter().map(subset).collect(),
+            traffic,
+        };
+        let link = self.objects.insert(&set);
+        let mut sources = vec![Source::new(0, service.resource, service.resource.span)];
+        for rule in &governing.rules {
+            let of = &self.mesh.traffic[*rule].of;
+            sources.push(Source::new(0, of.resource, of.spec.host.span));
+            for (at, subset) in declared.iter().enumerate() {
+                if of.spec.subsets.iter().any(|own| std::ptr::eq(own, *subset)) {
+                    sources.push(Source::new(at + 1, of.resource, subset.name.span));
+                }
+            }
+        }
+        self.origins.add(link.digest, sources);
+        self.clusters.insert(key, link);
+        link
+    }
+
+    /// How to talk to the endpoints of a port, or of a subset of it.
+    fn traffic(
+        &self,
+        service: &Service<'r>,
+        port: &ServicePort,
+        governing: &Governing<'r>,
+        subset: Option<&'r Subset>,
+    ) -> Traffic {
         let traffic = governing.port(port.number, subset);
         let pool = traffic.connection_pool;
         let tcp = pool.and_then(|pool| pool.tcp.as_ref());
@@ -46,16 +92,11 @@ impl<'r> Lowering<'_, 'r> {
         let number = |value: Option<&taut_resources::At<u32>>| value.map_or(0, |value| value.value);
         let idle = http.and_then(|http| http.idle_timeout.as_ref()).map(|idle| idle.as_millis());
         let idle = idle.or_else(|| tcp?.idle_timeout.as_ref().map(|idle| idle.0.as_millis()));
-        let cluster = Cluster {
-            host: service.host.clone(),
-            port: port.number,
-            subset: name,
-            namespace: service.namespace.clone(),
+        Traffic {
             protocol: match (protocol(port.protocol), upgrade) {
                 (object::Protocol::Http, Some(H2Upgrade::Upgrade)) => object::Protocol::Http2,
                 (protocol, _) => protocol,
             },
-            endpoints: endpoints(service, port, subset),
             balancer: balancer(traffic.load_balancer),
             limits: Limits {
                 connections: number(tcp.and_then(|tcp| tcp.max_connections.as_ref())),
@@ -70,17 +111,7 @@ impl<'r> Lowering<'_, 'r> {
                 .and_then(|tcp| tcp.connect_timeout.as_ref())
                 .map_or(CONNECT_TIMEOUT_MS, |timeout| timeout.as_millis()),
             idle_timeout_ms: idle.unwrap_or(IDLE_TIMEOUT_MS),
-        };
-        let link = self.objects.insert(&cluster);
-        let mut sources = vec![Source::new(0, service.resource, service.resource.span)];
-        for rule in &governing.rules {
-            let of = &self.mesh.traffic[*rule].of;
-            let span = subset.filter(|subset| of.spec.subsets.iter().any(|own| std::ptr::eq(own, *subset)));
-            sources.push(Source::new(0, of.resource, span.map_or(of.spec.host.span, |subset| subset.name.span)));
         }
-        self.origins.add(link.digest, sources);
-        self.clusters.insert(key, link);
-        link
     }
 
     /// §9.3: what a rule says; or, if no rule says anything, mTLS to every endpoint that speaks it.
@@ -152,13 +183,21 @@ pub(super) fn protocol(protocol: Protocol) -> object::Protocol {
     }
 }
 
-fn endpoints(service: &Service<'_>, port: &ServicePort, subset: Option<&Subset>) -> EndpointSource {
-    let wanted = subset.map(|subset| subset.labels.iter()).into_iter().flatten();
-    let wanted = wanted.map(|(name, value)| (name.clone(), value.clone()));
+fn labels(subset: &Subset) -> Vec<(Text, Text)> {
+    let labels: BTreeSet<(Text, Text)> =
+        subset.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    labels.into_iter().collect()
+}
+
+fn alias(host: &Text, port: &ServicePort) -> Vec<DnsName> {
+    vec![DnsName { host: host.to_ascii_lowercase().into(), port: port.number, weight: 1 }]
+}
+
+fn endpoints(service: &Service<'_>, port: &ServicePort) -> EndpointSource {
     match service.endpoints {
         EndpointKind::Selector(selector) => {
             let labels: BTreeSet<(Text, Text)> =
-                selector.iter().map(|(name, value)| (name.clone(), value.clone())).chain(wanted).collect();
+                selector.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
             EndpointSource::Workloads(WorkloadSelector {
                 namespace: service.namespace.clone(),
                 labels: labels.into_iter().collect(),
@@ -170,13 +209,11 @@ fn endpoints(service: &Service<'_>, port: &ServicePort, subset: Option<&Subset>)
         }
         EndpointKind::Declared => EndpointSource::Declared(ServiceSelector {
             host: service.host.clone(),
-            labels: wanted.collect::<BTreeSet<_>>().into_iter().collect(),
+            labels: Vec::new(),
             port: TargetPort::Number(port.number),
         }),
-        EndpointKind::Alias(host) => {
-            EndpointSource::Dns(vec![DnsName { host: host.to_ascii_lowercase().into(), port: port.number, weight: 1 }])
-        }
-        EndpointKind::Dns(entry) => EndpointSource::Dns(names(service, entry, port, subset)),
+        EndpointKind::Alias(host) => EndpointSource::Dns(alias(host, port)),
+        EndpointKind::Dns(entry) => EndpointSource::Dns(names(service, entry, port, None)),
     }
 }
 

@@ -10,8 +10,8 @@ use taut_snapshot::Text;
 use taut_snapshot::decide::{DEFAULT_RETRY_ATTEMPTS, default_retry};
 use taut_snapshot::format::codec::{Blob, Link};
 use taut_snapshot::object::{
-    Action, Alternative, DirectResponse, Forward, Matcher, NamedMatcher, PathRewrite, Redirect, RedirectPath,
-    RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target, Weighted, cluster_name,
+    Action, Alternative, ClusterRef, ClusterSet, DirectResponse, Forward, Matcher, NamedMatcher, PathRewrite, Redirect,
+    RedirectPath, RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target, Weighted, cluster_name,
 };
 
 use super::{Lowering, headers};
@@ -19,7 +19,9 @@ use crate::origins::Source;
 
 /// A rule, and what it came from.
 pub(super) struct Sourced {
+    /// Its destinations are numbers of its own list.
     pub(super) rule: Rule,
+    pub(super) clusters: Vec<Link<ClusterSet>>,
     pub(super) source: Source,
     pub(super) takes_everything: bool,
 }
@@ -27,8 +29,20 @@ pub(super) struct Sourced {
 impl<'r> Lowering<'_, 'r> {
     /// The table of some rules.
     pub(super) fn table(&mut self, rules: Vec<Sourced>) -> Link<RouteTable> {
-        let (rules, sources): (Vec<Rule>, Vec<Source>) = rules.into_iter().map(|it| (it.rule, it.source)).unzip();
-        let link = self.objects.insert(&RouteTable { rules });
+        let mut table = RouteTable { rules: Vec::with_capacity(rules.len()), clusters: Vec::new() };
+        let mut sources = Vec::with_capacity(rules.len());
+        for mut sourced in rules {
+            // One list for all rules: most of them lead to the same few services.
+            let places: Vec<u32> = sourced.clusters.iter().map(|set| place(&mut table.clusters, *set)).collect();
+            for target in targets(&mut sourced.rule) {
+                if let Target::Cluster(to) = target {
+                    to.set = places[to.set as usize];
+                }
+            }
+            table.rules.push(sourced.rule);
+            sources.push(sourced.source);
+        }
+        let link = self.objects.insert(&table);
         self.origins.add(link.digest, sources);
         link
     }
@@ -42,15 +56,26 @@ impl<'r> Lowering<'_, 'r> {
         port: u16,
         first: usize,
     ) -> Vec<Sourced> {
-        let rule = |(at, bound): (usize, &BoundRules<'r>)| Sourced {
-            rule: self.rule(routing, bound, client, port),
-            source: Source::new(first + at + 1, routing.of.resource, bound.rule.span),
-            takes_everything: bound.takes_everything(),
+        let rule = |(at, bound): (usize, &BoundRules<'r>)| {
+            let mut clusters = Vec::new();
+            Sourced {
+                rule: self.rule(routing, bound, client, port, &mut clusters),
+                clusters,
+                source: Source::new(first + at + 1, routing.of.resource, bound.rule.span),
+                takes_everything: bound.takes_everything(),
+            }
         };
         bound.iter().enumerate().map(rule).collect()
     }
 
-    fn rule(&mut self, routing: &Routing<'r>, bound: &BoundRules<'r>, client: &Client<'_>, port: u16) -> Rule {
+    fn rule(
+        &mut self,
+        routing: &Routing<'r>,
+        bound: &BoundRules<'r>,
+        client: &Client<'_>,
+        port: u16,
+        clusters: &mut Vec<Link<ClusterSet>>,
+    ) -> Rule {
         let rule = bound.rule;
         let (mut request_headers, rule_host) =
             headers::operations(rule.headers.as_ref().and_then(|it| it.request.as_ref()));
@@ -68,7 +93,7 @@ impl<'r> Lowering<'_, 'r> {
                 body: Blob(body.into()),
             })
         } else {
-            let mut destinations = self.destinations(routing, rule, client, port);
+            let mut destinations = self.destinations(routing, rule, client, port, clusters);
             if let [only] = destinations.as_mut_slice() {
                 // With one destination its header changes come after the rule's, in one list (§3.7).
                 request_headers = headers::then(request_headers, only.request_headers.take());
@@ -105,6 +130,7 @@ impl<'r> Lowering<'_, 'r> {
         rule: &'r HttpRoute,
         client: &Client<'_>,
         port: u16,
+        clusters: &mut Vec<Link<ClusterSet>>,
     ) -> Vec<Weighted> {
         let weight =
             |to: &HttpDestination| to.weight.as_ref().map_or(0, |weight| u32::try_from(weight.value).unwrap_or(0));
@@ -117,7 +143,7 @@ impl<'r> Lowering<'_, 'r> {
                 let (response_headers, _) =
                     headers::operations(to.headers.as_ref().and_then(|it| it.response.as_ref()));
                 Weighted {
-                    target: self.target(routing, &to.destination, client, port),
+                    target: self.target(routing, &to.destination, client, port, clusters),
                     weight: weight(to),
                     request_headers,
                     response_headers,
@@ -132,7 +158,14 @@ impl<'r> Lowering<'_, 'r> {
     }
 
     /// The cluster of a destination (§3.6).
-    fn target(&mut self, routing: &Routing<'r>, to: &'r Destination, client: &Client<'_>, listener: u16) -> Target {
+    fn target(
+        &mut self,
+        routing: &Routing<'r>,
+        to: &'r Destination,
+        client: &Client<'_>,
+        listener: u16,
+        clusters: &mut Vec<Link<ClusterSet>>,
+    ) -> Target {
         let host: Host = expand(&to.host, routing.of.namespace(), &self.mesh.settings);
         let id = self.mesh.service_for(&host, client.namespace);
         let service = id.map(|id| self.mesh.service(id));
@@ -147,15 +180,29 @@ impl<'r> Lowering<'_, 'r> {
         let (Some(id), Some(service)) = (id, service) else { return missing() };
         let Some(service_port) = service.port(port) else { return missing() };
         let governing = governing(self.mesh, service, client.namespace);
-        let subset = match subset_name {
-            "" => None,
-            name => match governing.subset(name) {
-                Some(subset) => Some(subset),
-                None => return missing(),
-            },
-        };
-        Target::Cluster(self.cluster(id, &service_port.clone(), subset, &governing))
+        if !subset_name.is_empty() && governing.subset(subset_name).is_none() {
+            return missing();
+        }
+        let set = self.clusters(id, service_port, &governing);
+        Target::Cluster(ClusterRef { set: place(clusters, set), subset: subset_name.into() })
     }
+}
+
+/// The place of a set in a list, which gets it if it lacks it.
+fn place(list: &mut Vec<Link<ClusterSet>>, set: Link<ClusterSet>) -> u32 {
+    let at = list.iter().position(|known| known.digest == set.digest).unwrap_or_else(|| {
+        list.push(set);
+        list.len() - 1
+    });
+    u32::try_from(at).expect("a table has fewer than 2^32 rules")
+}
+
+fn targets(rule: &mut Rule) -> impl Iterator<Item = &mut Target> {
+    let destinations = match &mut rule.action {
+        Action::Forward(forward) => forward.destinations.as_mut_slice(),
+        Action::Redirect(_) | Action::Respond(_) => &mut [],
+    };
+    destinations.iter_mut().map(|to| &mut to.target)
 }
 
 fn alternative(from: &HttpMatch) -> Alternative {

@@ -159,7 +159,7 @@ impl<'r> Lowering<'_, 'r> {
                         number: port.number,
                         protocol: protocol(port.protocol),
                         routes: if looked_at { self.routes(&candidates, client, port.number) } else { None },
-                        cluster: Some(self.cluster(id, port, None, &governing)),
+                        clusters: Some(self.clusters(id, port, &governing)),
                     });
                 }
             }
@@ -169,7 +169,7 @@ impl<'r> Lowering<'_, 'r> {
                     number: PLAIN_HTTP,
                     protocol: object::Protocol::Http,
                     routes: Some(routes),
-                    cluster: None,
+                    clusters: None,
                 });
             }
         }

@@ -5,9 +5,8 @@ use regex::bytes::Regex;
 use super::pattern::{self, BadPattern, Pattern};
 use super::request::Request;
 use crate::Text;
-use crate::format::codec::Link;
 use crate::object::{
-    self, Action, Cluster, DirectResponse, HeaderOps, PathRewrite, Redirect, Retry, RouteTable, Rule, Target,
+    self, Action, ClusterRef, DirectResponse, HeaderOps, PathRewrite, Redirect, Retry, RouteTable, Rule, Target,
 };
 
 /// A cluster, by its number in the tables that made the router.
@@ -259,11 +258,11 @@ fn parameter_matches(request: &Request<'_>, name: &str, matcher: &Matcher) -> bo
 }
 
 impl Router {
-    /// A router of a table. `number` gives the cluster that a link leads to.
+    /// A router of a table. `number` gives the cluster that a destination names.
     ///
     /// # Errors
     /// If a pattern cannot be compiled.
-    pub fn new(table: &RouteTable, number: &mut dyn FnMut(Link<Cluster>) -> ClusterId) -> Result<Router, BadPattern> {
+    pub fn new(table: &RouteTable, number: &mut dyn FnMut(&ClusterRef) -> ClusterId) -> Result<Router, BadPattern> {
         Ok(Router { rules: table.rules.iter().map(|rule| ReadyRule::new(rule, number)).collect::<Result<_, _>>()? })
     }
 
@@ -309,7 +308,7 @@ impl Router {
 }
 
 impl ReadyRule {
-    fn new(rule: &Rule, number: &mut dyn FnMut(Link<Cluster>) -> ClusterId) -> Result<ReadyRule, BadPattern> {
+    fn new(rule: &Rule, number: &mut dyn FnMut(&ClusterRef) -> ClusterId) -> Result<ReadyRule, BadPattern> {
         Ok(ReadyRule {
             name: rule.name.clone(),
             alternatives: rule.alternatives.iter().map(Alternative::new).collect::<Result<_, _>>()?,
@@ -339,7 +338,7 @@ impl ReadyRule {
 impl Forwarding {
     fn new(
         forward: &object::Forward,
-        number: &mut dyn FnMut(Link<Cluster>) -> ClusterId,
+        number: &mut dyn FnMut(&ClusterRef) -> ClusterId,
     ) -> Result<Forwarding, BadPattern> {
         let path_pattern = match &forward.path {
             Some(PathRewrite::Regex(regex)) => Some(pattern::compile(&regex.pattern)?),
@@ -347,7 +346,7 @@ impl Forwarding {
         };
         let mut destination = |to: &object::Weighted| Destination {
             cluster: match &to.target {
-                Target::Cluster(link) => Ok(number(*link)),
+                Target::Cluster(to) => Ok(number(to)),
                 Target::Missing(name) => Err(name.clone()),
             },
             weight: to.weight,

@@ -1,5 +1,6 @@
 //! One view, ready to be asked: every object of it read, checked and indexed once, when it is staged.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use super::authorize::Policies;
@@ -7,7 +8,9 @@ use super::hosts::{HostIndex, host_without_port};
 use super::pattern::BadPattern;
 use super::route::{ClusterId, Forwarding, Router, ToDo};
 use crate::format::codec::Link;
-use crate::object::{Certificate, Cluster, HostTable, Mesh, Protocol, RouteTable, Service, View};
+use crate::object::{
+    Certificate, Cluster, ClusterRef, ClusterSet, HostTable, Mesh, Protocol, RouteTable, Service, View,
+};
 use crate::snapshot::{BadSnapshot, Objects, services_of};
 use crate::{Digest, Text};
 
@@ -99,7 +102,8 @@ pub struct GatewayHost {
 struct Loader<'o> {
     objects: &'o Objects,
     clusters: Vec<Cluster>,
-    cluster_ids: BTreeMap<Digest, ClusterId>,
+    sets: BTreeMap<Digest, ClusterSet>,
+    cluster_ids: BTreeMap<(Digest, Text), ClusterId>,
     routers: Vec<Router>,
     router_digests: Vec<Digest>,
     router_ids: BTreeMap<Digest, usize>,
@@ -116,6 +120,7 @@ impl Tables {
         let mut loader = Loader {
             objects,
             clusters: Vec::new(),
+            sets: BTreeMap::new(),
             cluster_ids: BTreeMap::new(),
             routers: Vec::new(),
             router_digests: Vec::new(),
@@ -233,13 +238,19 @@ fn number(index: usize) -> u32 {
 }
 
 impl Loader<'_> {
-    fn cluster(&mut self, link: Link<Cluster>) -> Result<ClusterId, BadSnapshot> {
-        if let Some(id) = self.cluster_ids.get(&link.digest) {
+    fn cluster(&mut self, link: Link<ClusterSet>, subset: &Text) -> Result<ClusterId, BadSnapshot> {
+        let key = (link.digest, subset.clone());
+        if let Some(id) = self.cluster_ids.get(&key) {
             return Ok(*id);
         }
+        let set = match self.sets.entry(link.digest) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.objects.read(link)?),
+        };
+        let missing = || BadSnapshot::Meaning(link.digest, format!("it has no subset `{subset}`"));
         let id = ClusterId(number(self.clusters.len()));
-        self.clusters.push(self.objects.read(link)?);
-        self.cluster_ids.insert(link.digest, id);
+        self.clusters.push(set.cluster(subset).ok_or_else(missing)?);
+        self.cluster_ids.insert(key, id);
         Ok(id)
     }
 
@@ -249,8 +260,10 @@ impl Loader<'_> {
         }
         let table = self.objects.read(link)?;
         let mut failed = None;
-        let mut resolve = |cluster: Link<Cluster>| {
-            self.cluster(cluster).unwrap_or_else(|bad| {
+        let mut resolve = |to: &ClusterRef| {
+            let set = table.clusters.get(to.set as usize).copied();
+            let set = set.ok_or_else(|| BadSnapshot::Meaning(link.digest, format!("it has no clusters {}", to.set)));
+            set.and_then(|set| self.cluster(set, &to.subset)).unwrap_or_else(|bad| {
                 failed.get_or_insert(bad);
                 ClusterId(0)
             })
@@ -268,7 +281,7 @@ impl Loader<'_> {
     fn service(&mut self, service: Service) -> Result<ServiceEntry, BadSnapshot> {
         let mut ports = Vec::with_capacity(service.ports.len());
         for port in &service.ports {
-            let cluster = port.cluster.map(|link| self.cluster(link)).transpose()?;
+            let cluster = port.clusters.map(|link| self.cluster(link, &Text::default())).transpose()?;
             ports.push(PortEntry {
                 number: port.number,
                 protocol: port.protocol.clone(),

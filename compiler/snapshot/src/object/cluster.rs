@@ -5,32 +5,129 @@ use crate::format::codec::{choice, record};
 use crate::{Digest, Text};
 
 record! {
-    /// Endpoints that are alike, and how to talk to them.
-    pub struct Cluster {
+    /// One port of a service: all of its endpoints, and the subsets that rules may name.
+    pub struct ClusterSet {
         /// The service's host.
         pub host: Text = 1,
         /// The service's port.
         pub port: u16 = 2,
-        /// The subset; empty for all of the service.
-        pub subset: Text = 3,
         /// The service's namespace.
-        pub namespace: Text = 4,
-        /// What its endpoints speak.
-        pub protocol: Protocol = 5,
+        pub namespace: Text = 3,
         /// Which endpoints are in it.
-        pub endpoints: EndpointSource = 6,
+        pub endpoints: EndpointSource = 4,
+        /// How to talk to them.
+        pub traffic: Traffic = 5,
+        /// Parts of it, by name.
+        pub subsets: Vec<Subset> = 6,
+    }
+}
+
+record! {
+    /// A part of a service's endpoints.
+    pub struct Subset {
+        /// Its name.
+        pub name: Text = 1,
+        /// Labels that its endpoints have beside those of all.
+        pub labels: Vec<(Text, Text)> = 2,
+        /// The names that are its own, where endpoints are looked up.
+        pub names: Vec<DnsName> = 3,
+        /// How to talk to them, if not as to all.
+        pub traffic: Option<Traffic> = 4,
+    }
+}
+
+record! {
+    /// How to talk to endpoints.
+    pub struct Traffic {
+        /// What they speak.
+        pub protocol: Protocol = 1,
         /// Which of them gets the next request.
-        pub balancer: Balancer = 7,
+        pub balancer: Balancer = 2,
         /// Limits, per proxy.
-        pub limits: Limits = 8,
+        pub limits: Limits = 3,
         /// When to leave an endpoint out; never if missing.
-        pub outlier: Option<Outlier> = 9,
+        pub outlier: Option<Outlier> = 4,
         /// How connections are secured.
-        pub tls: ClusterTls = 10,
+        pub tls: ClusterTls = 5,
         /// The most that connecting may take, in milliseconds.
-        pub connect_timeout_ms: u64 = 11,
+        pub connect_timeout_ms: u64 = 6,
         /// How long a connection may be idle, in milliseconds; 0 means for ever.
-        pub idle_timeout_ms: u64 = 12,
+        pub idle_timeout_ms: u64 = 7,
+    }
+}
+
+/// Endpoints that are alike, and how to talk to them: all of a `ClusterSet`, or one subset of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// The service's host.
+    pub host: Text,
+    /// The service's port.
+    pub port: u16,
+    /// The subset; empty for all of the service.
+    pub subset: Text,
+    /// The service's namespace.
+    pub namespace: Text,
+    /// What its endpoints speak.
+    pub protocol: Protocol,
+    /// Which endpoints are in it.
+    pub endpoints: EndpointSource,
+    /// Which of them gets the next request.
+    pub balancer: Balancer,
+    /// Limits, per proxy.
+    pub limits: Limits,
+    /// When to leave an endpoint out; never if missing.
+    pub outlier: Option<Outlier>,
+    /// How connections are secured.
+    pub tls: ClusterTls,
+    /// The most that connecting may take, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// How long a connection may be idle, in milliseconds; 0 means for ever.
+    pub idle_timeout_ms: u64,
+}
+
+impl ClusterSet {
+    /// All of it, or a subset by name; none if there is no such subset.
+    #[must_use]
+    pub fn cluster(&self, subset: &str) -> Option<Cluster> {
+        let part = match subset {
+            "" => None,
+            name => Some(self.subsets.iter().find(|subset| subset.name == name)?),
+        };
+        let traffic = part.and_then(|part| part.traffic.as_ref()).unwrap_or(&self.traffic).clone();
+        Some(Cluster {
+            host: self.host.clone(),
+            port: self.port,
+            subset: subset.into(),
+            namespace: self.namespace.clone(),
+            protocol: traffic.protocol,
+            endpoints: part.map_or_else(|| self.endpoints.clone(), |part| self.endpoints.narrowed(part)),
+            balancer: traffic.balancer,
+            limits: traffic.limits,
+            outlier: traffic.outlier,
+            tls: traffic.tls,
+            connect_timeout_ms: traffic.connect_timeout_ms,
+            idle_timeout_ms: traffic.idle_timeout_ms,
+        })
+    }
+}
+
+impl EndpointSource {
+    fn narrowed(&self, to: &Subset) -> EndpointSource {
+        let with = |labels: &[(Text, Text)]| {
+            let mut labels: Vec<(Text, Text)> = labels.iter().chain(&to.labels).cloned().collect();
+            labels.sort();
+            labels.dedup();
+            labels
+        };
+        match self {
+            EndpointSource::Workloads(all) => {
+                EndpointSource::Workloads(WorkloadSelector { labels: with(&all.labels), ..all.clone() })
+            }
+            EndpointSource::Declared(all) => {
+                EndpointSource::Declared(ServiceSelector { labels: with(&all.labels), ..all.clone() })
+            }
+            EndpointSource::Dns(_) => EndpointSource::Dns(to.names.clone()),
+        }
     }
 }
 
@@ -208,7 +305,7 @@ impl Protocol {
     }
 }
 
-impl Links for Cluster {
+impl Links for ClusterSet {
     fn links(&self) -> Vec<Digest> {
         Vec::new()
     }

@@ -1,6 +1,6 @@
 //! Rules for requests (semantics.md §3).
 
-use super::{Cluster, Links};
+use super::{ClusterSet, Links};
 use crate::format::codec::{Blob, Link, choice, record};
 use crate::{Digest, Text};
 
@@ -9,6 +9,8 @@ record! {
     pub struct RouteTable {
         /// In order.
         pub rules: Vec<Rule> = 1,
+        /// What the rules' destinations are numbers of.
+        pub clusters: Vec<Link<ClusterSet>> = 2,
     }
 }
 
@@ -126,9 +128,19 @@ choice! {
     /// A cluster, or the name of one that does not exist: requests for it get a 503 with the flag NC.
     pub enum Target {
         /// It exists.
-        Cluster(Link<Cluster>) = 0,
+        Cluster(ClusterRef) = 0,
         /// It does not.
         Missing(Text) = 1,
+    }
+}
+
+record! {
+    /// All of a table's cluster set, or a subset of it.
+    pub struct ClusterRef {
+        /// Its place in the table's list, from 0.
+        pub set: u32 = 1,
+        /// The subset; empty for all.
+        pub subset: Text = 2,
     }
 }
 
@@ -280,16 +292,6 @@ record! {
 
 impl Links for RouteTable {
     fn links(&self) -> Vec<Digest> {
-        let forwards = self.rules.iter().filter_map(|rule| match &rule.action {
-            Action::Forward(forward) => Some(forward),
-            Action::Redirect(_) | Action::Respond(_) => None,
-        });
-        let targets = forwards.flat_map(|forward| &forward.destinations).map(|to| &to.target);
-        targets
-            .filter_map(|target| match target {
-                Target::Cluster(link) => Some(link.digest),
-                Target::Missing(_) => None,
-            })
-            .collect()
+        super::digests(self.clusters.iter().copied())
     }
 }

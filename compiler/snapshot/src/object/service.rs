@@ -1,6 +1,6 @@
 //! Hosts that a workload may call.
 
-use super::{Cluster, Links, Map, Protocol, RouteTable};
+use super::{ClusterSet, Links, Map, Protocol, RouteTable};
 use crate::format::codec::{Link, record};
 use crate::{Digest, Text};
 
@@ -42,8 +42,8 @@ record! {
         pub protocol: Protocol = 2,
         /// The rules; if there are none, every request goes to the cluster.
         pub routes: Option<Link<RouteTable>> = 3,
-        /// All endpoints of the port; missing for a host that has rules and no endpoints of its own.
-        pub cluster: Option<Link<Cluster>> = 4,
+        /// Its endpoints; missing for a host that has rules and no endpoints of its own.
+        pub clusters: Option<Link<ClusterSet>> = 4,
     }
 }
 
@@ -59,7 +59,7 @@ impl Links for Service {
             .iter()
             .flat_map(|port| {
                 let routes = port.routes.map(|link| link.digest);
-                routes.into_iter().chain(port.cluster.map(|link| link.digest))
+                routes.into_iter().chain(port.clusters.map(|link| link.digest))
             })
             .collect()
     }

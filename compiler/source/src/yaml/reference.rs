@@ -151,7 +151,9 @@ fn syntax(error: &libyaml_safer::Error, yaml: &str, base: Base) -> Problem {
     let end = at + yaml.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
     let help = match yaml.as_bytes().get(at) {
         Some(b'\t') => "indent with spaces: YAML allows no tabs there".into(),
-        _ => String::new(),
+        _ => "look at the lines above as well: what is wrong often begins there, with an open quote or bracket, or another \
+              indentation"
+            .into(),
     };
     Problem { help, ..SYNTAX.at(base.place(at, end), message) }
 }

@@ -51,7 +51,8 @@ pub(crate) fn wait(args: &args::Wait, output: &mut Output) -> Result<ExitCode, F
 }
 
 pub(crate) fn history(args: &args::History, output: &mut Output) -> Result<ExitCode, Failure> {
-    let records = asked(&args.reach, async |mut client| client.history(args.limit).await)?;
+    let mut records = asked(&args.reach, async |mut client| client.history(args.limit).await)?;
+    records.reverse(); // what happened last is read first where a terminal stops scrolling
     match args.reach.format {
         Format::Json => output.line(&json::history(&records).to_string()),
         Format::Human => output.print(&human::history(&records)),

@@ -70,8 +70,7 @@ impl Control {
                 });
             return before.cloned().ok_or_else(|| "nothing else was active before this".to_owned());
         };
-        let number = to.parse().ok();
-        if let Some(head) = self.heads.iter().find(|head| Some(head.generation) == number) {
+        if let Some(head) = self.heads.iter().find(|head| head.generation.to_string() == to) {
             return Ok(head.clone());
         }
         let unknown = || {
@@ -115,7 +114,11 @@ impl Control {
         let why =
             if order.why.is_empty() { format!("rolled back to commit {}", commit.short()) } else { order.why.clone() };
         self.desired.hold = Some(Hold { who: order.who.clone(), why, since: now.clock });
+        let under_way = self.desired.candidate.clone();
         let generation = self.deliver(now, release, Some((order, origin)));
+        if let Some(head) = under_way.filter(|head| head.generation != generation) {
+            self.keep_back(now, &head);
+        }
         let active = self.desired.active.as_ref().is_some_and(|head| head.generation == generation);
         let what = if active {
             format!("commit {} is active already, as generation {generation}", commit.short())
@@ -138,14 +141,21 @@ impl Control {
         if let Some(head) = self.desired.candidate.take() {
             let why = "git was held before it was active";
             self.record(Record::new(now.clock, TAUT, What::Superseded).about(&head).because(why));
-            let record = Record::new(now.clock, GIT, What::Waiting).about(&head);
-            self.record(Record { generation: None, ..record });
+            self.keep_back(now, &head);
         }
         let said = match generation {
             Some(generation) => format!("the fleet stays at generation {generation} until `taut resume`"),
             None => "nothing is activated until `taut resume`".to_owned(),
         };
         self.done(reply, generation, said);
+    }
+
+    /// What came from git and was not active yet waits behind the hold.
+    fn keep_back(&mut self, now: Now, head: &Head) {
+        if self.desired.latest.as_ref() == Some(&head.release) {
+            let record = Record::new(now.clock, GIT, What::Waiting).about(head);
+            self.record(Record { generation: None, ..record });
+        }
     }
 
     /// Whether following git means to move.

@@ -180,7 +180,7 @@ struct Disk {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Storage(Arc<Mutex<Disk>>);
+pub(crate) struct Storage(Arc<Mutex<Disk>>);
 
 impl Storage {
     fn change(&self, change: impl FnOnce(&mut Disk)) -> io::Result<()> {
@@ -193,6 +193,12 @@ impl Storage {
         }
         change(&mut disk);
         Ok(())
+    }
+
+    /// From now on, nothing is written any more.
+    pub(crate) fn fill(&self) {
+        let mut disk = self.0.lock().unwrap();
+        (disk.left, disk.fails) = (Some(0), Some(io::ErrorKind::StorageFull));
     }
 
     /// The disk as it is found after the power has failed: with or without what was never synced.
@@ -270,7 +276,7 @@ impl Files for Shelf {
     }
 }
 
-fn open(storage: &Storage) -> Result<Ledger, LedgerError> {
+pub(crate) fn open(storage: &Storage) -> Result<Ledger, LedgerError> {
     let state = Path::new("/state");
     let database = redb::Builder::new().create_with_backend(storage.clone());
     let database = database.map_err(|error| failed(state, OPEN, error.into()))?;
@@ -338,10 +344,7 @@ fn a_full_disk_stops_the_ledger_with_a_paragraph_and_loses_nothing() {
     let mut desired = Desired::default();
     let mut ledger = open(&fresh).unwrap();
     ledger.write(&batch(&mut desired, 1)).unwrap();
-    {
-        let mut disk = fresh.0.lock().unwrap();
-        (disk.left, disk.fails) = (Some(0), Some(io::ErrorKind::StorageFull));
-    }
+    fresh.fill();
     let before = desired.clone();
     let error = ledger.write(&batch(&mut desired, 2)).unwrap_err().to_string();
     assert_eq!(

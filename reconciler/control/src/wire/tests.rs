@@ -1,3 +1,5 @@
+//! Every message of the socket for operators survives the wire; what is no message is refused.
+
 use std::time::Duration;
 
 use super::*;

@@ -248,6 +248,21 @@ fn what_is_staged_and_not_wanted_any_more_is_retired() {
 }
 
 #[test]
+#[rustfmt::skip]
+fn what_runs_is_offered_again_with_the_word_to_forget_what_is_newer() {
+    let held: Vec<Digest> = [part(1), part(2)].iter().flat_map(|part| part.objects.clone()).map(|(name, _)| name).collect();
+    check(&[
+        (0,    joined(&held, report(1)),        "Welcome(2s)"),
+        (1,    Input::Stage(part(2), 2),        "Stage(s2@2)"),
+        (2,    staged(2, 2),                    "Staged(s2)"),
+        (3,    Input::Stage(part(1), 1),        "Retire(2), Stage(s1@1)"),      // its disk has lost it
+        (1003, Input::Tick,                     "Retire(2), Stage(s1@1)"),
+        (1004, staged(3, 1),                    "Staged(s1)"),
+        (1005, Input::Stage(part(2), 2),        "Stage(s2@2)"),
+    ]);
+}
+
+#[test]
 fn big_objects_travel_in_messages_of_their_own() {
     let mut part = Part::clone(&part(1));
     let object = |byte: u8| -> (Digest, Arc<[u8]>) { (Digest([byte; 32]), vec![byte; 700 << 10].into()) };

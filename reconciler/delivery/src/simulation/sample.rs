@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use taut_snapshot::endpoint::EndpointPort;
 use taut_snapshot::object::{
-    Authority, Balancer, Cluster, ClusterTls, EndpointSource, Layer, Limits, Mesh, MtlsMode, PathNormalization,
-    Protocol, Root, Service, ServicePort, TargetPort, View, WorkloadSelector,
+    Authority, Balancer, ClusterSet, ClusterTls, EndpointSource, Layer, Limits, Mesh, MtlsMode, PathNormalization,
+    Protocol, Root, Service, ServicePort, TargetPort, Traffic, View, WorkloadSelector,
 };
 use taut_snapshot::{Endpoint, Objects, Owner, Snapshot, Text};
 
@@ -24,7 +24,7 @@ pub fn mesh(workloads: &[&str], mark: u32) -> Snapshot {
         let host = Text::new(format!("{name}.{namespace}.svc.cluster.local"));
         let connections = if at == 0 { mark } else { 0 };
         let cluster = objects.insert(&cluster(&host, &namespace, &name, connections));
-        let port = ServicePort { number: 80, protocol: Protocol::Http, routes: None, cluster: Some(cluster) };
+        let port = ServicePort { number: 80, protocol: Protocol::Http, routes: None, clusters: Some(cluster) };
         let service = Service {
             host: host.clone(),
             namespace,
@@ -71,25 +71,28 @@ pub fn mesh(workloads: &[&str], mark: u32) -> Snapshot {
     Snapshot { id, objects }
 }
 
-fn cluster(host: &Text, namespace: &Text, app: &Text, connections: u32) -> Cluster {
+fn cluster(host: &Text, namespace: &Text, app: &Text, connections: u32) -> ClusterSet {
     let select = WorkloadSelector {
         namespace: namespace.clone(),
         labels: vec![("app".into(), app.clone())],
         port: TargetPort::Number(8080),
     };
-    Cluster {
-        host: host.clone(),
-        port: 80,
-        subset: Text::default(),
-        namespace: namespace.clone(),
+    let traffic = Traffic {
         protocol: Protocol::Http,
-        endpoints: EndpointSource::Workloads(select),
         balancer: Balancer::LeastRequest,
         limits: Limits { connections, pending: 0, requests: 0, retries: 0, requests_per_connection: 0 },
         outlier: None,
         tls: ClusterTls::Plain,
         connect_timeout_ms: 1000,
         idle_timeout_ms: 0,
+    };
+    ClusterSet {
+        host: host.clone(),
+        port: 80,
+        namespace: namespace.clone(),
+        endpoints: EndpointSource::Workloads(select),
+        traffic,
+        subsets: Vec::new(),
     }
 }
 

@@ -214,6 +214,24 @@ fn what_runs_already_can_be_delivered_again_to_mend_the_disk() {
 
 #[test]
 #[rustfmt::skip]
+fn what_runs_can_be_delivered_again_when_something_newer_is_forgotten() {
+    check(session(Some(run(1, 1))), &[
+        (0,  Input::Tick,                       "connect"),
+        (1,  Input::Connected,                  "join holding [9]: #1 runs 1@1"),
+        (2,  stage(2, 2),                       "stage 2@2 with 0"),
+        (3,  staged(2, 2, Staged::Ready),       "report #2 runs 1@1 staged 2"),
+        (4,  stage(1, 1),                       ""),                            // it seems to be late
+        (5,  retire(2),                         "discard, report #3 runs 1@1"),
+        (6,  stage(1, 1),                       "stage 1@1 with 0"),
+        (7,  staged(1, 1, Staged::Ready),       "report #4 runs 1@1 staged 1"),
+        (8,  activate(1, 1),                    "activate 1@1"),
+        (9,  activated(1, 1),                   "report #5 runs 1@1"),
+        (10, stage(2, 2),                       "stage 2@2 with 0"),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
 fn what_the_disk_did_not_take_is_not_activated() {
     let full = || done(Finished::Activate(run(1, 1), Err("the disk is full".to_owned())));
     check(session(None), &[

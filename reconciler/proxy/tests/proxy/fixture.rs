@@ -12,7 +12,7 @@ use rcgen::{
 };
 use taut_delivery::{Refused, Runner};
 use taut_identity::{Credentials, LiveIdentity};
-use taut_proxy::{Bind, DrainConfig, Prepared, Proxy, ProxyConfig, Role};
+use taut_proxy::{Bind, DrainConfig, Prepared, Proxy, ProxyConfig, ProxyError, Role};
 use taut_snapshot::endpoint::EndpointPort;
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::*;
@@ -39,10 +39,19 @@ impl Issuer {
     }
 
     pub(crate) fn identity(&self, account: &str) -> LiveIdentity {
+        LiveIdentity::new(self.credentials(account))
+    }
+
+    pub(crate) fn credentials(&self, account: &str) -> Credentials {
+        self.certify(&id(account))
+    }
+
+    /// Credentials for an id of any trust domain.
+    pub(crate) fn certify(&self, id: &str) -> Credentials {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        params.subject_alt_names = vec![SanType::URI(id(account).try_into().unwrap())];
+        params.subject_alt_names = vec![SanType::URI(id.try_into().unwrap())];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let now = SystemTime::now();
         params.not_before = (now - Duration::from_secs(3_600)).into();
@@ -50,7 +59,7 @@ impl Issuer {
         let leaf = params.signed_by(&key, &self.0).unwrap();
         let (leaf, root) = (leaf.pem(), self.0.pem());
         let credentials = Credentials::from_pem(leaf.as_bytes(), key.serialize_pem().as_bytes(), root.as_bytes());
-        LiveIdentity::new(credentials.unwrap())
+        credentials.unwrap()
     }
 }
 
@@ -98,10 +107,57 @@ pub(crate) fn endpoint(name: &str, version: &str, address: SocketAddr) -> Endpoi
     }
 }
 
+/// The set that has this cluster alone.
+pub(crate) fn set(cluster: &Cluster) -> ClusterSet {
+    let it = cluster.clone();
+    let subset = Subset { name: it.subset, labels: vec![], names: vec![], traffic: None };
+    ClusterSet {
+        host: it.host,
+        port: it.port,
+        namespace: it.namespace,
+        endpoints: it.endpoints,
+        traffic: Traffic {
+            protocol: it.protocol,
+            balancer: it.balancer,
+            limits: it.limits,
+            outlier: it.outlier,
+            tls: it.tls,
+            connect_timeout_ms: it.connect_timeout_ms,
+            idle_timeout_ms: it.idle_timeout_ms,
+        },
+        subsets: if subset.name.is_empty() { vec![] } else { vec![subset] },
+    }
+}
+
+/// Until its table is made, a rule knows a set by the beginning of its digest.
+fn mark(set: Link<ClusterSet>) -> u32 {
+    u32::from_le_bytes([set.digest.0[0], set.digest.0[1], set.digest.0[2], set.digest.0[3]])
+}
+
+/// The table of some rules, whose sets are among the objects.
+pub(crate) fn table(mut rules: Vec<Rule>, objects: &Objects) -> RouteTable {
+    let digests = objects.iter().map(|(digest, _)| digest);
+    let sets = digests.filter(|digest| matches!(objects.read_any(*digest), Ok(Object::ClusterSet(_))));
+    let clusters: Vec<Link<ClusterSet>> = sets.map(Link::to).collect();
+    for rule in &mut rules {
+        let Action::Forward(forward) = &mut rule.action else { continue };
+        for to in &mut forward.destinations {
+            if let Target::Cluster(to) = &mut to.target {
+                let at = clusters.iter().position(|set| mark(*set) == to.set).unwrap();
+                to.set = u32::try_from(at).unwrap();
+            }
+        }
+    }
+    RouteTable { rules, clusters }
+}
+
 /// A rule that sends everything to some clusters, by weight.
 pub(crate) fn rule(destinations: &[(&Cluster, u32)], objects: &mut Objects) -> Rule {
     let weighted = |(cluster, weight): &(&Cluster, u32), objects: &mut Objects| Weighted {
-        target: Target::Cluster(objects.insert(*cluster)),
+        target: Target::Cluster(ClusterRef {
+            set: mark(objects.insert(&set(cluster))),
+            subset: cluster.subset.clone(),
+        }),
         weight: *weight,
         request_headers: None,
         response_headers: None,
@@ -176,6 +232,8 @@ pub(crate) struct Case {
     pub(crate) inbound: Vec<Inbound>,
     pub(crate) policies: Option<PolicySet>,
     pub(crate) listeners: Vec<Listener>,
+    /// Other names of the trust domain.
+    pub(crate) aliases: Vec<Text>,
     /// Makes snapshots differ that are otherwise the same.
     pub(crate) salt: u64,
 }
@@ -191,6 +249,7 @@ impl Case {
             inbound: vec![],
             policies: None,
             listeners: vec![],
+            aliases: vec![],
             salt: 0,
         }
     }
@@ -198,13 +257,10 @@ impl Case {
     /// The service `orders` with these rules; without any, everything goes to all of its endpoints.
     pub(crate) fn orders(cluster: &Cluster, rules: Vec<Rule>, objects: Objects) -> Case {
         let mut case = Case { objects, ..Case::new("frontend") };
-        let routes = (!rules.is_empty()).then(|| case.objects.insert(&RouteTable { rules }));
-        let port = ServicePort {
-            number: cluster.port,
-            protocol: cluster.protocol.clone(),
-            routes,
-            cluster: Some(case.objects.insert(cluster)),
-        };
+        let clusters = Some(case.objects.insert(&set(cluster)));
+        let table = table(rules, &case.objects);
+        let routes = (!table.rules.is_empty()).then(|| case.objects.insert(&table));
+        let port = ServicePort { number: cluster.port, protocol: cluster.protocol.clone(), routes, clusters };
         case.services.push(Service {
             host: cluster.host.clone(),
             namespace: "shop".into(),
@@ -242,7 +298,7 @@ impl Case {
         let objects = &mut self.objects;
         let mesh = objects.insert(&Mesh {
             trust_domain: "cluster.local".into(),
-            trust_domain_aliases: vec![],
+            trust_domain_aliases: self.aliases,
             root_namespace: "istio-system".into(),
             domain_suffix: "svc.cluster.local".into(),
             registry_only: false,
@@ -290,7 +346,11 @@ impl Running {
     }
 
     pub(crate) fn start_with(config: ProxyConfig, identity: LiveIdentity) -> Running {
-        Running { proxy: Proxy::start(config, identity).unwrap(), generation: AtomicU64::new(0) }
+        Running::try_start(config, identity).unwrap()
+    }
+
+    pub(crate) fn try_start(config: ProxyConfig, identity: LiveIdentity) -> Result<Running, ProxyError> {
+        Ok(Running { proxy: Proxy::start(config, identity)?, generation: AtomicU64::new(0) })
     }
 
     /// A sidecar whose application calls `orders`.
@@ -309,7 +369,11 @@ impl Running {
     }
 
     pub(crate) fn activate(&self, case: Case) -> Digest {
-        let (snapshot, prepared) = self.prepare(case).unwrap();
+        self.run(self.prepare(case).unwrap())
+    }
+
+    /// Activates what was prepared.
+    pub(crate) fn run(&self, (snapshot, prepared): (Digest, Prepared)) -> Digest {
         let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
         self.proxy.activate(prepared, snapshot, generation);
         snapshot

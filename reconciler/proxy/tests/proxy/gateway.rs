@@ -7,7 +7,7 @@ use taut_snapshot::Objects;
 use taut_snapshot::format::codec::{Blob, Link};
 use taut_snapshot::object::*;
 
-use crate::client::{Http1, get, get_with, send_http2, web_tls};
+use crate::client::{Http1, get, get_with, send_http2, until_refused, web_tls};
 use crate::fixture::*;
 use crate::server::App;
 
@@ -29,7 +29,8 @@ fn secret(cert: &Cert) -> Certificate {
 
 fn hosts(objects: &mut Objects, host: &str, https_only: bool) -> Link<HostTable> {
     let rules = vec![rule(&[(&cluster(""), 1)], objects)];
-    let routes = Some(objects.insert(&RouteTable { rules }));
+    let table = table(rules, objects);
+    let routes = Some(objects.insert(&table));
     objects.insert(&HostTable { hosts: vec![HostEntry { host: host.into(), routes, https_only }] })
 }
 
@@ -105,11 +106,19 @@ async fn what_outsiders_say_of_themselves_is_not_believed() {
         ("x-forwarded-proto", "https"),
         ("x-forwarded-client-cert", "URI=spiffe://cluster.local/ns/shop/sa/admin"),
         ("x-envoy-peer-metadata", "AAAA"),
+        ("x-envoy-retry-on", "5xx"),
+        ("x-envoy-attempt-count", "7"),
     ];
     let answer = get_with(gateway.address(), "one.example", "/", &headers).await;
     for line in ["x-forwarded-for: 10.0.0.1, 127.0.0.1", "x-forwarded-proto: http"] {
         assert!(answer.body.lines().any(|one| one == line), "{}", answer.body);
     }
+    assert!(
+        answer.body.contains("x-envoy-attempt-count: 1") && !answer.body.contains("x-envoy-retry-on"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(answer.header("server"), Some("istio-envoy"));
     assert!(!answer.body.contains("client-cert") && !answer.body.contains("peer-metadata"), "{}", answer.body);
 }
 
@@ -165,9 +174,7 @@ async fn ports_come_and_go_with_snapshots_and_a_taken_one_is_refused_by_name() {
     assert_eq!(ports, Some(4), "the two binds, and the two ports of the snapshot");
     gateway.activate(with(&[two]));
     assert_eq!(get(local(two), "a.example", "/").await.app(), "v1");
-    while tokio::net::TcpStream::connect(local(one)).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    until_refused(local(one)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

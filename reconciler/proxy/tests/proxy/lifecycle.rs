@@ -10,7 +10,7 @@ use taut_snapshot::object::*;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::client::{Http1, get, send, send_http2};
+use crate::client::{Http1, get, send, send_http2, until_refused};
 use crate::fixture::*;
 use crate::server::App;
 
@@ -159,9 +159,7 @@ async fn a_drain_lets_requests_end_and_takes_no_more() {
         "those who had not heard are still served"
     );
     assert_eq!(get(sidecar.admin(), "admin", "/ready").await.status, 503);
-    while TcpStream::connect(at).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    until_refused(at).await;
     assert!(!drained.is_finished(), "a request is under way");
     own.gate.notify_waiters();
     assert_eq!(under_way.await.unwrap().status, 200);
@@ -209,9 +207,7 @@ async fn http2_clients_are_told_to_go_and_lose_nothing() {
     app.until_waiting(1).await;
     let proxy = server.proxy.clone();
     let drained = tokio::spawn(async move { proxy.drain().await });
-    while TcpStream::connect(at).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    until_refused(at).await;
     app.gate.notify_waiters();
     assert_eq!(under_way.await.unwrap().status, 200);
     drained.await.unwrap();

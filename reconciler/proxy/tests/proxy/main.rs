@@ -11,5 +11,6 @@ mod gateway;
 mod lifecycle;
 mod observing;
 mod resilience;
+mod restarting;
 mod routing;
 mod security;

@@ -115,7 +115,8 @@ async fn requests_are_written_down_with_what_decided_them() {
         alternatives: vec![path_prefix("/a")],
         ..rule(&[(&cluster("v1"), 1)], &mut objects)
     };
-    let table = link_of(&RouteTable { rules: vec![named.clone()] }).digest;
+    objects.insert(&set(&cluster("")));
+    let table = link_of(&table(vec![named.clone()], &objects)).digest;
     let snapshot = sidecar.activate(Case::orders(&cluster(""), vec![named], objects));
     let headers = [("x-request-id", "id-1"), ("user-agent", "test")];
     get_with(sidecar.address(), "orders:8080", "/a?x=1", &headers).await;

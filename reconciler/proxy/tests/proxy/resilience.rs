@@ -296,3 +296,27 @@ async fn names_are_looked_up_and_found_by_the_first_request() {
     sidecar.activate(Case::orders(&gentler, vec![all], objects));
     assert_eq!(get(sidecar.address(), "orders", "/").await.app(), "v1", "what was known stays known");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_taken_out_while_a_snapshot_is_staged_stays_out() {
+    let (good, bad) = (App::start("good").await, App::start("bad").await);
+    let outlier = Outlier {
+        consecutive_errors: 1,
+        consecutive_gateway_errors: 0,
+        split: false,
+        consecutive_local_failures: 0,
+        interval_ms: 60_000,
+        base_ejection_ms: 60_000,
+        max_ejection_percent: 50,
+        panic_percent: 0,
+    };
+    let old = Cluster { outlier: Some(outlier), ..cluster("") };
+    let sidecar = sidecar(&old, &[good.address, bad.address], |_| {});
+    let new = Cluster { connect_timeout_ms: 1_999, ..old };
+    let staged = sidecar.prepare(Case::orders(&new, vec![], Objects::default())).unwrap();
+    let failed = get(sidecar.address(), "orders", "/status/500").await;
+    sidecar.run(staged);
+    for _ in 0..10 {
+        assert_ne!(get(sidecar.address(), "orders", "/").await.app(), failed.app());
+    }
+}

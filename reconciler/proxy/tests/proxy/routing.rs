@@ -77,8 +77,10 @@ async fn a_request_arrives_with_what_the_mesh_adds_and_without_what_was_for_one_
     assert_eq!((id.len(), id.matches('-').count()), (36, 4));
     assert_eq!(
         lines[2..].iter().filter(|line| !line.starts_with("x-request-id")).collect::<Vec<_>>(),
-        [&"host: orders:8080", &"x-forwarded-proto: http", &"x-yours: 2"]
+        [&"host: orders:8080", &"x-envoy-attempt-count: 1", &"x-forwarded-proto: http", &"x-yours: 2"]
     );
+    assert!(answer.header("x-envoy-upstream-service-time").unwrap().parse::<u64>().is_ok());
+    assert_eq!(answer.header("server"), None, "that is the application's to say");
 }
 
 #[tokio::test(flavor = "multi_thread")]
