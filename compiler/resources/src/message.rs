@@ -87,7 +87,8 @@ macro_rules! message {
                 }
                 $( let mut $field: Option<Option<$Type>> = None; )*
                 for (key, value) in node.pairs() {
-                    match key.text() {
+                    let camel = cx.camel_case(key);
+                    match camel.as_deref().or(key.text()) {
                         $(
                             Some(message!(@keys $key $(, $word $(( $($argument)* ))? )*)) => {
                                 $field = cx.field(key, value, const {

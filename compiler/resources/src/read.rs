@@ -79,7 +79,7 @@ pub struct Reader<'p> {
     pub(crate) authority: Authority,
     /// Whether the whole kind is refused, which is said once and not again for each field.
     pub(crate) refused: bool,
-    /// Whether Istio itself reads past fields that it does not know.
+    /// Whether this is MeshConfig, where Istio reads past fields that it does not know, and `snake_case` is a key too.
     pub(crate) lenient: bool,
 }
 
@@ -118,6 +118,20 @@ impl Reader<'_> {
     pub(crate) fn is_version(&self, versions: &[&str]) -> bool {
         let api = self.subject.as_ref().map_or("", |subject| subject.api_version.as_str());
         versions.contains(&api.rsplit('/').next().unwrap_or_default())
+    }
+
+    /// A key of MeshConfig that was written as protobuf names it: `trust_domain` for `trustDomain`. None for any other.
+    pub(crate) fn camel_case(&self, key: Node<'_>) -> Option<String> {
+        let text = key.text().filter(|text| self.lenient && text.contains('_'))?;
+        let mut camel = String::with_capacity(text.len());
+        let mut parts = text.split('_');
+        camel.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            let mut letters = part.chars();
+            camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+            camel.push_str(letters.as_str());
+        }
+        Some(camel)
     }
 
     /// The namespace of the resource being read; empty if it has none.

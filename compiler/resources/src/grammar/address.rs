@@ -2,10 +2,19 @@
 
 use std::net::IpAddr;
 
-use super::Grammar;
+use super::{Grammar, is_label};
 
-pub(super) const ALL: &[&Grammar] =
-    &[&IP, &IP_OR_BLOCK, &BIND, &UNIX_SOCKET, &HOST_AND_PORT, &DEFAULT_ENDPOINT, &ENTRY_ADDRESS, &PORT_TEXT];
+pub(super) const ALL: &[&Grammar] = &[
+    &IP,
+    &IP_OR_BLOCK,
+    &BIND,
+    &UNIX_SOCKET,
+    &HOST_AND_PORT,
+    &DEFAULT_ENDPOINT,
+    &ENTRY_ADDRESS,
+    &PORT_TEXT,
+    &PROVIDER_SERVICE,
+];
 
 /// An IP address.
 pub(crate) static IP: Grammar = Grammar {
@@ -112,6 +121,19 @@ pub(crate) fn is_locality(text: &str) -> bool {
     let stars = text.matches('*').count();
     (stars == 0 || stars == 1 && text.ends_with('*')) && text.splitn(3, '/').all(|part| !part.is_empty())
 }
+
+/// `[namespace/]host` of a service that a provider names.
+pub(crate) static PROVIDER_SERVICE: Grammar = Grammar {
+    what: "a service",
+    help: "write `collector.observability.svc.cluster.local`, with `namespace/` before it or not",
+    holds: |text| match text.split_once('/') {
+        None => super::is_fqdn(text) || is_ip(text),
+        Some((namespace, host)) => {
+            (matches!(namespace, "*" | "." | "~") || is_label(namespace)) && super::is_fqdn(host)
+        }
+    },
+    pattern: None,
+};
 
 #[cfg(test)]
 mod tests {
