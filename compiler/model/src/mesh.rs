@@ -172,7 +172,10 @@ impl<'r> Mesh<'r> {
             Spec::ServiceAccount(_) => {
                 self.service_accounts.insert((namespace, resource.subject.name.clone()));
             }
-            Spec::Workload(_) => self.workloads.extend(Workload::of(resource)),
+            // The other kinds with a pod template only say which pods there will be.
+            Spec::Workload(_) if matches!(resource.subject.kind.as_str(), "Pod" | "Deployment") => {
+                self.workloads.extend(Workload::of(resource));
+            }
             Spec::Secret(spec) => {
                 self.secrets.insert((namespace, resource.subject.name.clone()), Of { resource, spec });
             }
@@ -187,6 +190,8 @@ impl<'r> Mesh<'r> {
             Spec::Gateway(spec) => self.gateways.push(Of { resource, spec }),
             Spec::PeerAuthentication(spec) => self.peer_authentications.push(Of { resource, spec }),
             Spec::AuthorizationPolicy(spec) => self.authorization_policies.push(Of { resource, spec }),
+            // The rest is refused by name where it was read, or is there to be looked at by single rules.
+            _ => {}
         }
     }
 

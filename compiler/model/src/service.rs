@@ -125,10 +125,10 @@ fn service_port(port: &taut_resources::ServicePort) -> ServicePort {
     let number = port.port.0;
     let text = |field: &Option<taut_resources::At<Text>>| field.as_ref().map(|text| text.value.clone());
     let name = text(&port.name).unwrap_or_default();
-    let (app, transport) = (text(&port.app_protocol), text(&port.protocol));
+    let (app, transport) = (text(&port.app_protocol), port.protocol.map(|transport| transport.word()));
     ServicePort {
         number,
-        protocol: Protocol::of_service_port(number, &name, app.as_deref(), transport.as_deref()),
+        protocol: Protocol::of_service_port(number, &name, app.as_deref(), transport),
         name,
         target: match port.target_port.as_ref().map(|target| &target.value) {
             Some(IntOrText::Text(name)) => Target::Name(name.clone()),

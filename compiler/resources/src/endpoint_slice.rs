@@ -2,7 +2,6 @@
 
 use taut_source::Text;
 
-use crate::kind::CheckedRead;
 use crate::message::message;
 use crate::read::At;
 use crate::scalar::Port;
@@ -48,5 +47,3 @@ message! {
         port: Option<At<Port>> = "port";
     }
 }
-
-impl CheckedRead for EndpointSlice {}

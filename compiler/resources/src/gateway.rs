@@ -1,21 +1,23 @@
 //! Gateway (semantics.md §5): what a gateway workload listens to.
 
-use taut_source::Text;
+use taut_source::{Node, Text};
 
-use crate::kind::CheckedRead;
-use crate::message::{keyword, message};
+use crate::grammar::{BIND, GATEWAY_HOST, LABEL_KEY, LABEL_VALUE, is_label};
+use crate::message::message;
 use crate::read::{At, Labels, Reader};
 use crate::rules;
-use crate::scalar::{Port, Unread};
+use crate::scalar::PortOrZero;
+use crate::server_tls::{ServerTls, ServerTlsMode};
 
 message! {
     /// Servers of the gateway workloads that a selector picks.
     pub struct Gateway {
         /// Labels of the workloads, in any namespace; all gateways if empty.
-        selector: Labels = "selector";
+        selector: Labels = "selector", keys(LABEL_KEY), is(LABEL_VALUE);
         /// What they listen to.
         servers: Vec<Server> = "servers";
     }
+    where check(Gateway::check);
 }
 
 message! {
@@ -24,9 +26,9 @@ message! {
         /// The port.
         port: ServerPort = "port";
         /// The address to listen on.
-        bind: Option<At<Unread>> = "bind", refused("the gateway listens on the addresses that its command line names");
+        bind: Option<At<Text>> = "bind", if_set(BIND), refused("the gateway listens on the addresses that its command line names");
         /// The hosts, each `[namespace/]name`.
-        hosts: Vec<At<Text>> = "hosts";
+        hosts: Vec<At<Text>> = "hosts", required, items(1..), is(GATEWAY_HOST);
         /// TLS for clients.
         tls: Option<ServerTls> = "tls";
         /// Unused in Istio as well.
@@ -34,77 +36,20 @@ message! {
         /// A name for statistics.
         name: Option<At<Text>> = "name", inert("it only names statistics");
     }
+    where check(Server::check);
 }
 
 message! {
     /// The port of a server.
     pub struct ServerPort {
-        /// The number, as the gateway's Service has it.
-        number: At<Port> = "number";
+        /// The number, as the gateway's Service has it; 0 only for a socket in the file system.
+        number: At<PortOrZero> = "number";
         /// HTTP, HTTPS, GRPC, HTTP2, TLS or TCP.
         protocol: At<Text> = "protocol";
         /// Its name, unique in the gateway.
-        name: At<Text> = "name";
+        name: At<Text> = "name", chars(1..);
         /// An old field.
-        target_port: Option<At<u32>> = "targetPort", refused("the Service of the gateway translates ports");
-    }
-}
-
-keyword! {
-    /// What the gateway does with TLS.
-    pub enum ServerTlsMode {
-        /// Passes it on by server name.
-        Passthrough = "PASSTHROUGH", refused("use `mode: SIMPLE` with `credentialName`");
-        /// Ends it.
-        Simple = "SIMPLE";
-        /// Ends it, and asks for a certificate.
-        Mutual = "MUTUAL", refused("use `mode: SIMPLE`, and authenticate clients in the service");
-        /// Passes it on to the service that the server name encodes.
-        AutoPassthrough = "AUTO_PASSTHROUGH", refused("use `mode: SIMPLE` with `credentialName`");
-        /// Ends the mesh's own mTLS.
-        IstioMutual = "ISTIO_MUTUAL", refused("use `mode: SIMPLE` with `credentialName`");
-        /// Ends it, and checks a certificate if there is one.
-        OptionalMutual = "OPTIONAL_MUTUAL", refused("use `mode: SIMPLE`, and authenticate clients in the service");
-    }
-}
-
-message! {
-    /// TLS for clients. A missing mode means PASSTHROUGH.
-    pub struct ServerTls {
-        /// What to do with TLS.
-        mode: Option<At<ServerTlsMode>> = "mode";
-        /// Redirects plain HTTP to HTTPS.
-        https_redirect: Option<At<bool>> = "httpsRedirect";
-        /// A file with the certificate.
-        server_certificate: Option<At<Unread>> = "serverCertificate", refused("use `credentialName` with a Secret");
-        /// A file with its key.
-        private_key: Option<At<Unread>> = "privateKey", refused("use `credentialName` with a Secret");
-        /// A file with the roots for clients.
-        ca_certificates: Option<At<Unread>> = "caCertificates", refused("use `mode: SIMPLE`");
-        /// A file with revoked certificates.
-        ca_crl: Option<At<Unread>> = "caCrl", refused("use `mode: SIMPLE`");
-        /// A Secret with the certificate, in the namespace of the gateway's workload.
-        credential_name: Option<At<Text>> = "credentialName";
-        /// Two Secrets.
-        credential_names: Option<At<Unread>> = "credentialNames", refused("use `credentialName` with one Secret");
-        /// Two pairs of files.
-        tls_certificates: Option<At<Unread>> = "tlsCertificates", refused("use `credentialName` with one Secret");
-        /// A Secret with the roots for clients.
-        ca_cert_credential_name: Option<At<Unread>> = "caCertCredentialName", refused("use `mode: SIMPLE`");
-        /// Names that a client's certificate may have.
-        subject_alt_names: Option<At<Unread>> = "subjectAltNames", refused("use `mode: SIMPLE`");
-        /// Keys that a client's certificate may have.
-        verify_certificate_spki: Option<At<Unread>> = "verifyCertificateSpki", refused("use `mode: SIMPLE`");
-        /// Digests that a client's certificate may have.
-        verify_certificate_hash: Option<At<Unread>> = "verifyCertificateHash", refused("use `mode: SIMPLE`");
-        /// The oldest version of TLS.
-        min_protocol_version: Option<At<Unread>> = "minProtocolVersion", refused("TLS 1.2 and 1.3 are spoken");
-        /// The newest version of TLS.
-        max_protocol_version: Option<At<Unread>> = "maxProtocolVersion", refused("TLS 1.2 and 1.3 are spoken");
-        /// The ciphers.
-        cipher_suites: Option<At<Unread>> = "cipherSuites", refused("the ciphers of TLS 1.2 with forward secrecy, and those of 1.3, are spoken");
-        /// Takes any certificate.
-        insecure_skip_verify: Option<At<Unread>> = "insecureSkipVerify", refused("use `mode: SIMPLE`");
+        target_port: Option<At<u32>> = "targetPort", range(..=0), refused("the Service of the gateway translates ports");
     }
 }
 
@@ -122,71 +67,73 @@ const PROTOCOLS: &[(&str, bool)] = &[
     ("TLS", false),
 ];
 
-impl CheckedRead for Gateway {
-    fn check(&self, cx: &mut Reader<'_>) {
+impl Gateway {
+    fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
+        let name = cx.subject.as_ref().map(|subject| subject.name.clone()).unwrap_or_default();
+        if !name.is_empty() && !is_label(&name) {
+            let message = format!("the name of a Gateway has no dots: `{name}`");
+            cx.say(&rules::BAD_VALUE, self.span, message, "write a name of letters, digits and `-`");
+        }
         if self.servers.is_empty() {
-            cx.report(&rules::MISSING_FIELD, self.span, "a gateway needs a server".into(), "add `servers:`".into());
+            cx.say(&rules::NEEDED, self.span, "a gateway needs a server", "add `servers:`");
         }
         for (index, server) in self.servers.iter().enumerate() {
-            check_server(server, cx);
             let name = &server.port.name;
             if self.servers[..index].iter().any(|other| other.port.name.value == name.value) {
                 let message = format!("the port name `{}` stands twice", name.value);
-                cx.report(&rules::EXCLUSIVE, name.span, message, "give each server's port a name of its own".into());
+                cx.say(&rules::DUPLICATE, name.span, message, "give each server's port a name of its own");
             }
         }
     }
 }
 
-fn check_server(server: &Server, cx: &mut Reader<'_>) {
-    let protocol = &server.port.protocol;
-    let upper = protocol.to_ascii_uppercase();
-    let known: Vec<&str> = PROTOCOLS.iter().map(|(name, _)| *name).collect();
-    match PROTOCOLS.iter().find(|(name, _)| *name == upper) {
-        None => {
-            let message = format!("`{}` is no protocol of a server", protocol.value);
-            cx.report(&rules::BAD_VALUE, protocol.span, message, format!("write one of: {}", known.join(", ")));
+impl Server {
+    fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
+        self.check_port(cx);
+        let protocol = self.port.protocol.to_ascii_uppercase();
+        let ends_tls = matches!(protocol.as_str(), "HTTPS" | "TLS");
+        let is_http = matches!(protocol.as_str(), "HTTP" | "HTTP2" | "GRPC" | "GRPC-WEB" | "HTTP_PROXY");
+        let Some(tls) = &self.tls else {
+            if ends_tls {
+                let help = "add `tls: {mode: SIMPLE, credentialName: ...}`";
+                cx.say(&rules::NEEDED, self.span, format!("a server of protocol {protocol} needs `tls`"), help);
+            }
+            return;
+        };
+        let passes = matches!(tls.effective_mode(), ServerTlsMode::Passthrough | ServerTlsMode::AutoPassthrough);
+        if !ends_tls && (!is_http || !passes || tls.file().is_some()) {
+            let message = format!("a server of protocol {protocol} takes no `tls` but `httpsRedirect`");
+            cx.say(&rules::EXCLUSIVE, tls.span, message, "use protocol HTTPS, or leave `tls` out");
         }
-        Some((_, false)) => {
-            let message = format!("the protocol `{}` is not carried to the data plane", protocol.value);
-            cx.report(&rules::UNSUPPORTED_VALUE, protocol.span, message, "use HTTP, HTTPS, HTTP2 or GRPC".into());
+        if let Some(redirect) = tls.https_redirect.filter(|redirect| redirect.value && !is_http) {
+            let message = format!("`httpsRedirect` does nothing on a server of protocol {protocol}");
+            cx.say(&rules::DOUBTFUL, redirect.span, message, "write it on the server of protocol HTTP");
         }
-        Some((_, true)) => {}
-    }
-    if server.hosts.is_empty() {
-        cx.report(
-            &rules::MISSING_FIELD,
-            server.span,
-            "a server needs a host".into(),
-            "add `hosts: [\"*\"]` or a name".into(),
-        );
-    }
-    let ends_tls = matches!(upper.as_str(), "HTTPS" | "TLS");
-    let Some(tls) = &server.tls else {
-        if ends_tls {
-            let help = "add `tls: {mode: SIMPLE, credentialName: ...}`".into();
-            cx.report(&rules::MISSING_FIELD, server.span, format!("a server of protocol {upper} needs `tls`"), help);
+        if ends_tls && tls.mode.is_none() {
+            // The trap of semantics.md §5.1: it validates, and never ends TLS.
+            let message =
+                "without a `mode`, TLS is passed through and never ended, which is not carried to the data plane";
+            cx.say(&rules::UNSUPPORTED_VALUE, tls.span, message, "add `mode: SIMPLE`");
         }
-        return;
-    };
-    let mode = tls.mode.as_ref().map_or(ServerTlsMode::Passthrough, |mode| mode.value);
-    if !ends_tls && (mode != ServerTlsMode::Passthrough || tls.credential_name.is_some()) {
-        let message = format!("a server of protocol {upper} takes no `tls` but `httpsRedirect`");
-        cx.report(&rules::EXCLUSIVE, tls.span, message, "use protocol HTTPS, or leave `tls` out".into());
     }
-    if ends_tls && tls.mode.is_none() {
-        // The trap of semantics.md §5.1: it validates, and never ends TLS.
-        let message =
-            "without a `mode`, TLS is passed through and never ended, which is not carried to the data plane".into();
-        cx.report(&rules::UNSUPPORTED_VALUE, tls.span, message, "add `mode: SIMPLE`".into());
-    }
-    if mode == ServerTlsMode::Simple
-        && tls.credential_name.is_none()
-        && tls.server_certificate.is_none()
-        && tls.credential_names.is_none()
-        && tls.tls_certificates.is_none()
-    {
-        let help = "add `credentialName:` with the name of a Secret".into();
-        cx.report(&rules::MISSING_FIELD, tls.span, "`mode: SIMPLE` needs a certificate".into(), help);
+
+    fn check_port(&self, cx: &mut Reader<'_>) {
+        let (number, protocol) = (&self.port.number, &self.port.protocol);
+        let socket = self.bind.as_ref().is_some_and(|bind| bind.starts_with("unix://"));
+        if number.value.0 == 0 && !socket {
+            cx.say(&rules::OUT_OF_RANGE, number.span, "0 is no port", "write a number from 1 to 65535");
+        }
+        match PROTOCOLS.iter().find(|(name, _)| protocol.eq_ignore_ascii_case(name)) {
+            None => {
+                let known: Vec<&str> = PROTOCOLS.iter().map(|(name, _)| *name).collect();
+                let message = format!("`{}` is no protocol of a server", protocol.value);
+                cx.say(&rules::BAD_VALUE, protocol.span, message, format!("write one of: {}", known.join(", ")));
+            }
+            Some((_, false)) => {
+                let message = format!("the protocol `{}` is not carried to the data plane", protocol.value);
+                cx.say(&rules::UNSUPPORTED_VALUE, protocol.span, message, "use HTTP, HTTPS, HTTP2 or GRPC");
+            }
+            Some((_, true)) => {}
+        }
     }
 }

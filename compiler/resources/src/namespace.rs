@@ -1,6 +1,5 @@
 //! Namespace (semantics.md §19): a name and labels.
 
-use crate::kind::CheckedRead;
 use crate::message::message;
 
 message! {
@@ -8,5 +7,3 @@ message! {
     pub struct Namespace open {
     }
 }
-
-impl CheckedRead for Namespace {}

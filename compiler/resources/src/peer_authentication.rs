@@ -1,10 +1,11 @@
 //! PeerAuthentication (semantics.md §9): which connections a workload accepts.
 
-use crate::kind::CheckedRead;
+use taut_source::Node;
+
 use crate::message::{keyword, message};
-use crate::meta::Selector;
 use crate::read::{At, Named, Reader};
 use crate::rules;
+use crate::selector::Selector;
 
 keyword! {
     /// Which connections are accepted.
@@ -28,8 +29,9 @@ message! {
         /// For all ports.
         mtls: Option<Mtls> = "mtls";
         /// For one port of the workload, by its number.
-        port_level_mtls: Option<Named<Mtls>> = "portLevelMtls";
+        port_level_mtls: Option<Named<Mtls>> = "portLevelMtls", items(1..);
     }
+    where check(PeerAuthentication::check);
 }
 
 message! {
@@ -40,25 +42,17 @@ message! {
     }
 }
 
-impl CheckedRead for PeerAuthentication {
-    fn check(&self, cx: &mut Reader<'_>) {
+impl PeerAuthentication {
+    fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
         let Some(ports) = &self.port_level_mtls else { return };
         if self.selector.as_ref().is_none_or(|selector| selector.match_labels.is_empty()) {
-            let help = "add `selector: {matchLabels: ...}`".into();
-            cx.report(&rules::EXCLUSIVE, self.span, "`portLevelMtls` needs a selector with labels".into(), help);
-        }
-        if ports.0.is_empty() {
-            cx.report(
-                &rules::MISSING_FIELD,
-                self.span,
-                "`portLevelMtls` is empty".into(),
-                "add a port, or leave it out".into(),
-            );
+            let help = "add `selector: {matchLabels: ...}`";
+            cx.say(&rules::EXCLUSIVE, self.span, "`portLevelMtls` needs a selector with labels", help);
         }
         for (port, _) in &ports.0 {
             if !port.parse::<u32>().is_ok_and(|number| (1..=65535).contains(&number)) {
                 let message = format!("`{}` is no port", port.value);
-                cx.report(&rules::OUT_OF_RANGE, port.span, message, "write a number from 1 to 65535".into());
+                cx.say(&rules::OUT_OF_RANGE, port.span, message, "write a number from 1 to 65535");
             }
         }
     }

@@ -2,10 +2,10 @@
 
 use std::ops::Deref;
 
-use serde_json::{Map, Value, json};
-use taut_source::{Data, FileId, Node, Place, Problem, Rule, Span, Subject, Text};
+use serde_json::{Value, json};
+use taut_source::{Data, FileId, Node, Place, Problem, Rule, Severity, Span, Stage, Subject, Text};
 
-use crate::message::{FieldInfo, Status};
+use crate::message::{Field, FieldInfo, Status};
 use crate::rules;
 
 /// A value and where it stands.
@@ -75,6 +75,21 @@ pub struct Reader<'p> {
     pub subject: Option<Subject>,
     /// Where they go.
     pub problems: &'p mut Vec<Problem>,
+    /// Whose checks stand behind the rules of stage `type`.
+    pub(crate) authority: Authority,
+    /// Whether the whole kind is refused, which is said once and not again for each field.
+    pub(crate) refused: bool,
+    /// Whether this is MeshConfig, where Istio reads past fields that it does not know, and `snake_case` is a key too.
+    pub(crate) lenient: bool,
+}
+
+/// Who refuses a value in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Authority {
+    /// Istio's webhook too: its analyzers have codes for it.
+    Istio,
+    /// The API server alone.
+    Kubernetes,
 }
 
 impl Reader<'_> {
@@ -87,7 +102,88 @@ impl Reader<'_> {
     /// Reports a problem about the resource being read.
     pub fn report(&mut self, rule: &Rule, span: Span, message: String, help: String) {
         let subject = self.subject.clone();
-        self.problems.push(Problem { help, subject, ..rule.at(self.place(span), message) });
+        let mut problem = Problem { help, subject, ..rule.at(self.place(span), message) };
+        if self.authority == Authority::Kubernetes && rule.stage == Stage::Type {
+            problem.istio = None;
+        }
+        self.problems.push(problem);
+    }
+
+    /// The same, for texts that are still parts of literals.
+    pub(crate) fn say(&mut self, rule: &Rule, span: Span, message: impl Into<String>, help: impl Into<String>) {
+        self.report(rule, span, message.into(), help.into());
+    }
+
+    /// Whether the resource being read is of one of some versions of its API.
+    pub(crate) fn is_version(&self, versions: &[&str]) -> bool {
+        let api = self.subject.as_ref().map_or("", |subject| subject.api_version.as_str());
+        versions.contains(&api.rsplit('/').next().unwrap_or_default())
+    }
+
+    /// A key of MeshConfig that was written as protobuf names it: `trust_domain` for `trustDomain`. None for any other.
+    pub(crate) fn camel_case(&self, key: Node<'_>) -> Option<String> {
+        let text = key.text().filter(|text| self.lenient && text.contains('_'))?;
+        let mut camel = String::with_capacity(text.len());
+        let mut parts = text.split('_');
+        camel.push_str(parts.next().unwrap_or_default());
+        for part in parts {
+            let mut letters = part.chars();
+            camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+            camel.push_str(letters.as_str());
+        }
+        Some(camel)
+    }
+
+    /// The namespace of the resource being read; empty if it has none.
+    pub(crate) fn namespace(&self) -> Text {
+        self.subject.as_ref().and_then(|subject| subject.namespace.clone()).unwrap_or_default()
+    }
+
+    /// Reads the value of a field: what becomes of the field, its type, its limits. None for a null, which is a field
+    /// that was left out; none in it after a problem.
+    pub(crate) fn field<T: Read>(&mut self, key: Node<'_>, value: Node<'_>, field: &Field) -> Option<Option<T>> {
+        if value.is_null() {
+            return None;
+        }
+        let refused = self.status(key, value, field.status);
+        let Some(read) = T::read(value, self) else { return Some(None) };
+        // That a field is old need not be said of one that is refused.
+        let limits = match field.limits {
+            [crate::limit::Limit::Deprecated(_), limits @ ..] if refused => limits,
+            limits => limits,
+        };
+        if !limits.is_empty() {
+            self.limits(value, limits);
+        }
+        Some(Some(read))
+    }
+
+    /// Reports all but the first of some keys that exclude each other.
+    pub(crate) fn at_most_one(&mut self, node: Node<'_>, keys: &[&str]) {
+        let mut first: Option<Node<'_>> = None;
+        for (key, value) in node.pairs() {
+            let Some(name) = key.text().filter(|name| keys.contains(name) && !value.is_null()) else { continue };
+            match first {
+                None => first = Some(key),
+                Some(first) => {
+                    let first = first.text().unwrap_or_default();
+                    let message = format!("`{}` excludes `{first}`, which stands beside it", key.path());
+                    self.report(&rules::EXCLUSIVE, key.span(), message, format!("keep `{first}` or `{name}`"));
+                }
+            }
+        }
+    }
+
+    /// Reports a map that has none of some keys.
+    pub(crate) fn at_least_one(&mut self, node: Node<'_>, keys: &[&str]) {
+        let there = |(key, value): (Node<'_>, Node<'_>)| {
+            key.text().is_some_and(|name| keys.contains(&name)) && !value.is_null()
+        };
+        if !node.pairs().any(there) {
+            let listed = keys.join("`, `");
+            let message = format!("`{}` says nothing", node.path());
+            self.report(&rules::NEEDED, node.span(), message, format!("add one of: `{listed}`"));
+        }
     }
 
     pub(crate) fn wrong_type<T>(&mut self, node: Node<'_>, want: &str) -> Option<T> {
@@ -139,7 +235,11 @@ impl Reader<'_> {
             None if known.is_empty() => "no field may stand here".into(),
             None => format!("the fields here are: {}", known.join(", ")),
         };
+        let before = self.problems.len();
         self.report(&rules::UNKNOWN_FIELD, key.span(), format!("unknown field `{}`", key.path()), help);
+        if self.lenient {
+            self.problems[before].severity = Severity::Warning;
+        }
     }
 
     pub(crate) fn unknown_word<T>(&mut self, node: Node<'_>, known: &[&str]) -> Option<T> {
@@ -153,16 +253,27 @@ impl Reader<'_> {
         None
     }
 
-    pub(crate) fn status(&mut self, key: Node<'_>, status: Status) {
-        if let Status::Refused(instead) = status {
+    /// Reports a field that is not carried to the data plane. True if the field is one.
+    fn status(&mut self, key: Node<'_>, value: Node<'_>, status: Status) -> bool {
+        let Status::Refused(instead) = status else { return false };
+        // An empty list asks for nothing, and every boolean that is refused is false by default.
+        let asks = match value.data() {
+            Data::List => value.items().next().is_some(),
+            Data::Bool(value) => value,
+            _ => true,
+        };
+        if asks && !self.refused {
             let message = format!("`{}` is not carried to the data plane", key.path());
             self.report(&rules::UNSUPPORTED_FIELD, key.span(), message, instead.to_owned());
         }
+        true
     }
 
     pub(crate) fn refused_word(&mut self, node: Node<'_>, word: &str, instead: &str) {
-        let message = format!("`{}: {word}` is not carried to the data plane", node.path());
-        self.report(&rules::UNSUPPORTED_VALUE, node.span(), message, instead.to_owned());
+        if !self.refused {
+            let message = format!("`{}: {word}` is not carried to the data plane", node.path());
+            self.report(&rules::UNSUPPORTED_VALUE, node.span(), message, instead.to_owned());
+        }
     }
 }
 
@@ -199,26 +310,6 @@ fn distance(a: &str, b: &str) -> usize {
         rows.push(row);
     }
     rows[a.len()][b.len()]
-}
-
-pub(crate) fn describe(schema: &mut Value, doc: &[&str]) {
-    let text: Vec<&str> = doc.iter().map(|line| line.trim()).collect();
-    if let (Value::Object(schema), false) = (schema, text.is_empty()) {
-        schema.insert("description".into(), text.join(" ").into());
-    }
-}
-
-pub(crate) fn object_schema(properties: Map<String, Value>, required: Vec<Value>, closed: bool) -> Value {
-    let mut schema = Map::new();
-    schema.insert("type".into(), "object".into());
-    schema.insert("properties".into(), properties.into());
-    if !required.is_empty() {
-        schema.insert("required".into(), required.into());
-    }
-    if closed {
-        schema.insert("additionalProperties".into(), false.into());
-    }
-    schema.into()
 }
 
 impl<T: Read> Read for Option<T> {

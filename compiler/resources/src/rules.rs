@@ -123,9 +123,28 @@ spec:
   mtls: {mode: STRICT}"#,
 };
 
+pub(crate) static UNKNOWN_KIND: Rule = Rule {
+    code: "taut::schema::unknown_kind",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Schema,
+    finds: "a kind that its API group does not have, and that looks like one that it has",
+    why: "The API server would not find the kind and refuse the object.",
+    bad: r#"apiVersion: security.istio.io/v1
+kind: PeerAuthentification
+metadata: {name: default}
+spec:
+  mtls: {mode: STRICT}"#,
+    good: r#"apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec:
+  mtls: {mode: STRICT}"#,
+};
+
 pub(crate) static OUT_OF_RANGE: Rule = Rule {
     code: "taut::type::range",
-    istio: None,
+    istio: Some("IST0106"),
     severity: Severity::Error,
     stage: Stage::Type,
     finds: "a number outside the range of its field",
@@ -150,7 +169,7 @@ spec:
 
 pub(crate) static BAD_DURATION: Rule = Rule {
     code: "taut::type::duration",
-    istio: None,
+    istio: Some("IST0106"),
     severity: Severity::Error,
     stage: Stage::Type,
     finds: "a duration that cannot be read, is below one millisecond, or has fractions of one",
@@ -177,7 +196,7 @@ spec:
 
 pub(crate) static BAD_PATTERN: Rule = Rule {
     code: "taut::type::pattern",
-    istio: None,
+    istio: Some("IST0106"),
     severity: Severity::Error,
     stage: Stage::Type,
     finds: "a regular expression that RE2 refuses, or that is too long or too large",
@@ -204,7 +223,7 @@ spec:
 
 pub(crate) static BAD_VALUE: Rule = Rule {
     code: "taut::type::value",
-    istio: None,
+    istio: Some("IST0106"),
     severity: Severity::Error,
     stage: Stage::Type,
     finds: "a value that the API refuses",
@@ -231,7 +250,7 @@ spec:
 
 pub(crate) static EXCLUSIVE: Rule = Rule {
     code: "taut::type::exclusive",
-    istio: None,
+    istio: Some("IST0106"),
     severity: Severity::Error,
     stage: Stage::Type,
     finds: "fields that cannot stand together, or a set of which one is needed",
@@ -254,6 +273,148 @@ spec:
   - match: [{uri: {prefix: /b}}]
     route:
     - destination: {host: orders}"#,
+};
+
+pub(crate) static NEEDED: Rule = Rule {
+    code: "taut::type::missing",
+    istio: Some("IST0106"),
+    severity: Severity::Error,
+    stage: Stage::Type,
+    finds: "something that another field needs, or a list that must not be empty",
+    why: "Each field may be left out by itself; together they would mean nothing (semantics.md §3-14).",
+    bad: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - timeout: 1s"#,
+    good: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  http:
+  - timeout: 1s
+    route:
+    - destination: {host: orders}"#,
+};
+
+pub(crate) static SIZE: Rule = Rule {
+    code: "taut::type::size",
+    istio: Some("IST0106"),
+    severity: Severity::Error,
+    stage: Stage::Type,
+    finds: "a text, list or map that is too short or too long",
+    why: "The API has a limit for it, and refuses what is beyond.",
+    bad: r#"apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: orders}
+spec:
+  selector: {matchLabels: {app: orders}}
+  portLevelMtls: {}"#,
+    good: r#"apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: orders}
+spec:
+  selector: {matchLabels: {app: orders}}
+  portLevelMtls: {8080: {mode: STRICT}}"#,
+};
+
+pub(crate) static DUPLICATE: Rule = Rule {
+    code: "taut::type::duplicate",
+    istio: Some("IST0106"),
+    severity: Severity::Error,
+    stage: Stage::Type,
+    finds: "something that stands twice in a list whose items must differ",
+    why: "Only one of them could take effect, and the API refuses both.",
+    bad: r#"apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: orders}
+spec:
+  host: orders
+  subsets:
+  - {name: v1, labels: {version: v1}}
+  - {name: v1, labels: {version: v2}}"#,
+    good: r#"apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: orders}
+spec:
+  host: orders
+  subsets:
+  - {name: v1, labels: {version: v1}}
+  - {name: v2, labels: {version: v2}}"#,
+};
+
+pub(crate) static DEPRECATED: Rule = Rule {
+    code: "taut::type::deprecated",
+    istio: Some("IST0133"),
+    severity: Severity::Warning,
+    stage: Stage::Type,
+    finds: "an old field that a new one replaces",
+    why: "It works for as long as it is there; the next version of the API may not have it.",
+    bad: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  gateways: [public.shop.svc.cluster.local]
+  http:
+  - route:
+    - destination: {host: orders}"#,
+    good: r#"apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders}
+spec:
+  hosts: [orders]
+  gateways: [shop/public]
+  http:
+  - route:
+    - destination: {host: orders}"#,
+};
+
+pub(crate) static DOUBTFUL: Rule = Rule {
+    code: "taut::type::doubtful",
+    istio: Some("IST0133"),
+    severity: Severity::Warning,
+    stage: Stage::Type,
+    finds: "something that the API takes and that is probably not what was meant",
+    why: "It is fully live: nothing stops it from doing less, or more, than it seems to say.",
+    bad: r#"apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec:
+  selector: {}
+  mtls: {mode: STRICT}"#,
+    good: r#"apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: default}
+spec:
+  mtls: {mode: STRICT}"#,
+};
+
+pub(crate) static ANNOTATION: Rule = Rule {
+    code: "taut::type::annotation",
+    istio: Some("IST0106"),
+    severity: Severity::Error,
+    stage: Stage::Type,
+    finds: "an annotation that is not for this resource, or not for people to write",
+    why: "Istio refuses the resource: `istio.io/dry-run` is for ALLOW and DENY policies alone, and the internal ones are its own (semantics.md §1.3).",
+    bad: r#"apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata:
+  name: default
+  annotations: {istio.io/dry-run: "true"}
+spec:
+  mtls: {mode: STRICT}"#,
+    good: r#"apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata:
+  name: default
+  annotations: {istio.io/dry-run: "true"}
+spec:
+  action: DENY
+  rules: [{}]"#,
 };
 
 pub(crate) static UNSUPPORTED_FIELD: Rule = Rule {
@@ -334,11 +495,18 @@ pub fn all() -> Vec<&'static Rule> {
         &UNKNOWN_WORD,
         &NOT_A_RESOURCE,
         &UNKNOWN_VERSION,
+        &UNKNOWN_KIND,
         &OUT_OF_RANGE,
         &BAD_DURATION,
         &BAD_PATTERN,
         &BAD_VALUE,
         &EXCLUSIVE,
+        &NEEDED,
+        &SIZE,
+        &DUPLICATE,
+        &DEPRECATED,
+        &DOUBTFUL,
+        &ANNOTATION,
         &UNSUPPORTED_FIELD,
         &UNSUPPORTED_VALUE,
         &UNSUPPORTED_KIND,

@@ -2,7 +2,6 @@
 
 use taut_source::Text;
 
-use crate::kind::CheckedRead;
 use crate::message::message;
 use crate::read::{At, Labels};
 
@@ -17,5 +16,3 @@ message! {
         string_data: Labels = "stringData";
     }
 }
-
-impl CheckedRead for Secret {}

@@ -1,10 +1,10 @@
 //! Service (semantics.md §2.1, §19): a host, its ports, and which workloads stand behind it.
 
-use taut_source::Text;
+use taut_source::{Node, Text};
 
-use crate::kind::CheckedRead;
 use crate::message::{keyword, message};
-use crate::read::{At, Labels};
+use crate::read::{At, Labels, Reader};
+use crate::rules;
 use crate::scalar::{IntOrText, Port};
 
 keyword! {
@@ -18,6 +18,16 @@ keyword! {
         LoadBalancer = "LoadBalancer";
         /// An alias of another host.
         ExternalName = "ExternalName";
+    }
+}
+
+keyword! {
+    /// Which endpoints a service's clients inside the cluster use.
+    pub enum InternalTrafficPolicy {
+        /// Every one.
+        Cluster = "Cluster";
+        /// Those on the client's own node.
+        Local = "Local";
     }
 }
 
@@ -36,6 +46,25 @@ message! {
         kind: Option<At<ServiceType>> = "type";
         /// The host that an ExternalName service is an alias of.
         external_name: Option<At<Text>> = "externalName";
+        /// Whether only endpoints on the client's own node are used.
+        internal_traffic_policy: Option<At<InternalTrafficPolicy>> = "internalTrafficPolicy";
+        /// Which endpoints are preferred: `PreferClose`, `PreferSameZone` or `PreferSameNode`.
+        traffic_distribution: Option<At<Text>> = "trafficDistribution";
+        /// Whether endpoints that are not ready count as if they were.
+        publish_not_ready_addresses: Option<At<bool>> = "publishNotReadyAddresses";
+    }
+    where check(Service::check);
+}
+
+keyword! {
+    /// A transport protocol.
+    pub enum ServiceTransport {
+        /// TCP.
+        Tcp = "TCP";
+        /// UDP.
+        Udp = "UDP";
+        /// SCTP.
+        Sctp = "SCTP";
     }
 }
 
@@ -49,10 +78,35 @@ message! {
         /// The workload's port, by number or by container port name; the same number if missing.
         target_port: Option<At<IntOrText>> = "targetPort";
         /// TCP, UDP or SCTP.
-        protocol: Option<At<Text>> = "protocol";
+        protocol: Option<At<ServiceTransport>> = "protocol";
         /// The application protocol; if set, it alone decides.
         app_protocol: Option<At<Text>> = "appProtocol";
     }
 }
 
-impl CheckedRead for Service {}
+impl Service {
+    fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
+        let transport = |port: &ServicePort| port.protocol.map_or(ServiceTransport::Tcp, |protocol| protocol.value);
+        for (index, port) in self.ports.iter().enumerate() {
+            let same = |other: &ServicePort| other.port.value == port.port.value && transport(other) == transport(port);
+            if self.ports[..index].iter().any(same) {
+                let message = format!("port {} stands twice", port.port.0);
+                cx.say(&rules::DUPLICATE, port.port.span, message, "keep one port of each number and protocol");
+            }
+            let Some(name) = &port.name else {
+                if 1 < self.ports.len() {
+                    let message = "a service with several ports needs a name for each";
+                    cx.say(&rules::NEEDED, port.span, message, "add `name:`, such as `http-web`");
+                }
+                continue;
+            };
+            if self.ports[..index]
+                .iter()
+                .any(|other| other.name.as_ref().is_some_and(|other| other.value == name.value))
+            {
+                let message = format!("the port name `{}` stands twice", name.value);
+                cx.say(&rules::DUPLICATE, name.span, message, "give each port a name of its own");
+            }
+        }
+    }
+}

@@ -1,6 +1,5 @@
 //! ServiceAccount (semantics.md §19): an identity, `spiffe://TRUST_DOMAIN/ns/NAMESPACE/sa/NAME`.
 
-use crate::kind::CheckedRead;
 use crate::message::message;
 
 message! {
@@ -8,5 +7,3 @@ message! {
     pub struct ServiceAccount open {
     }
 }
-
-impl CheckedRead for ServiceAccount {}

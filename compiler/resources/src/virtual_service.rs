@@ -1,29 +1,42 @@
 //! VirtualService (semantics.md §3): which requests go where.
+//!
+//! Owns: the fields of the kind. The rules over several fields are in `http` and `connection`.
 
-use taut_source::Text;
+mod connection;
+mod http;
 
-use crate::kind::CheckedRead;
+use taut_source::{Node, Text};
+
+use crate::export_to::check_export_to;
+use crate::grammar::{
+    CORS_HEADER, CORS_METHOD, DESTINATION_HOST, HEADER_VALUE, IP_OR_BLOCK, LABEL, LABEL_KEY, LABEL_VALUE,
+    MATCHED_HEADER, is_fqdn, is_ip, is_label, is_wildcard_host,
+};
 use crate::message::{keyword, message};
 use crate::read::{At, Labels, Named, Reader};
 use crate::rules;
-use crate::scalar::{Duration, MatchBy, Port, PortRef, StringMatch, Unread};
+use crate::scalar::{Base64, Percent, Port, PortRef};
+use crate::{Duration, StringMatch};
+
+pub use http::RETRY_WORDS;
 
 message! {
     /// Routing rules for some hosts.
     pub struct VirtualService {
-        /// The hosts. A short name is one of the object's own namespace.
+        /// The hosts. A short name is one of the object's own namespace. Without any it is a delegate.
         hosts: Vec<At<Text>> = "hosts";
         /// The gateways that use it; `mesh` means all sidecars, and is meant if the list is missing.
         gateways: Vec<At<Text>> = "gateways";
         /// HTTP rules, tried in order.
         http: Vec<HttpRoute> = "http";
         /// TLS rules by server name.
-        tls: Option<At<Unread>> = "tls", refused("route TLS by server name with `http` rules on a gateway that terminates it");
+        tls: Vec<TlsRoute> = "tls", refused("route TLS by server name with `http` rules on a gateway that terminates it");
         /// TCP rules.
-        tcp: Option<At<Unread>> = "tcp", refused("TCP traffic goes to its service as it is: leave `tcp` out");
+        tcp: Vec<TcpRoute> = "tcp", refused("TCP traffic goes to its service as it is: leave `tcp` out");
         /// The namespaces whose proxies may use it.
         export_to: Vec<At<Text>> = "exportTo";
     }
+    where check(VirtualService::check);
 }
 
 message! {
@@ -40,7 +53,7 @@ message! {
         /// Answers without asking anyone.
         direct_response: Option<HttpDirectResponse> = "directResponse";
         /// Continues with the rules of another VirtualService.
-        delegate: Option<At<Unread>> = "delegate", refused("write the delegate's rules here");
+        delegate: Option<Delegate> = "delegate", refused("write the delegate's rules here");
         /// Changes the path or host on the way.
         rewrite: Option<HttpRewrite> = "rewrite";
         /// The most that the whole exchange may take; no limit if missing.
@@ -48,17 +61,18 @@ message! {
         /// When and how often to try again.
         retries: Option<HttpRetry> = "retries";
         /// Delays or fails requests on purpose.
-        fault: Option<At<Unread>> = "fault", refused("inject faults in a test service behind a header rule");
+        fault: Option<HttpFault> = "fault", refused("inject faults in a test service behind a header rule");
         /// Sends a copy elsewhere.
-        mirror: Option<At<Unread>> = "mirror", refused("split the traffic by weight instead of copying it");
+        mirror: Option<Destination> = "mirror", refused("split the traffic by weight instead of copying it");
         /// Sends copies elsewhere.
-        mirrors: Option<At<Unread>> = "mirrors", refused("split the traffic by weight instead of copying it");
-        /// How much to copy.
-        mirror_percent: Option<At<Unread>> = "mirrorPercent", refused("split the traffic by weight instead of copying it");
-        /// How much to copy.
-        mirror_percentage: Option<At<Unread>> = "mirrorPercentage", refused("split the traffic by weight instead of copying it");
+        mirrors: Vec<HttpMirror> = "mirrors", refused("split the traffic by weight instead of copying it");
+        /// How many percent to copy, the old way.
+        mirror_percent: Option<At<u32>> = "mirrorPercent", alias("mirror_percent"), deprecated("use `mirrorPercentage`"), range(0..=100),
+            refused("split the traffic by weight instead of copying it");
+        /// How much to copy; all if missing.
+        mirror_percentage: Option<Percent> = "mirrorPercentage", refused("split the traffic by weight instead of copying it");
         /// Answers of other origins.
-        cors_policy: Option<At<Unread>> = "corsPolicy", refused("let the service answer CORS requests itself");
+        cors_policy: Option<CorsPolicy> = "corsPolicy", refused("let the service answer CORS requests itself");
         /// Header changes.
         headers: Option<HeaderChanges> = "headers";
     }
@@ -78,17 +92,17 @@ message! {
         /// The Host header as it was sent, port included.
         authority: Option<StringMatch> = "authority";
         /// Headers by name.
-        headers: Named<StringMatch> = "headers";
+        headers: Named<StringMatch> = "headers", keys(MATCHED_HEADER);
         /// Query parameters by name.
         query_params: Named<StringMatch> = "queryParams";
         /// Headers that must not match.
-        without_headers: Named<StringMatch> = "withoutHeaders";
+        without_headers: Named<StringMatch> = "withoutHeaders", keys(MATCHED_HEADER);
         /// The port that the client asked for.
-        port: Option<At<u32>> = "port";
+        port: Option<At<u32>> = "port", range(0..=65535);
         /// Labels of the client.
-        source_labels: Labels = "sourceLabels";
+        source_labels: Labels = "sourceLabels", keys(LABEL_KEY), is(LABEL_VALUE);
         /// Namespace of the client.
-        source_namespace: Option<At<Text>> = "sourceNamespace";
+        source_namespace: Option<At<Text>> = "sourceNamespace", if_set(LABEL);
         /// Gateways that this alternative is for.
         gateways: Vec<At<Text>> = "gateways";
         /// Compares the path without regard to case.
@@ -104,7 +118,7 @@ message! {
         /// The service.
         destination: Destination = "destination";
         /// Its share, in proportion to the others'.
-        weight: Option<At<i32>> = "weight";
+        weight: Option<At<i32>> = "weight", range(0..);
         /// Header changes for this destination alone.
         headers: Option<HeaderChanges> = "headers";
     }
@@ -114,11 +128,21 @@ message! {
     /// A service, or a subset of one.
     pub struct Destination {
         /// The service's host. A short name is one of the object's own namespace.
-        host: At<Text> = "host";
+        host: At<Text> = "host", is(DESTINATION_HOST);
         /// A subset that a DestinationRule declares.
-        subset: Option<At<Text>> = "subset";
+        subset: Option<At<Text>> = "subset", if_set(LABEL);
         /// The port, if the service has several.
         port: Option<PortRef> = "port";
+    }
+}
+
+message! {
+    /// A VirtualService without hosts, whose rules continue this one.
+    pub struct Delegate {
+        /// Its name.
+        name: Option<At<Text>> = "name";
+        /// Its namespace; the object's own if missing.
+        namespace: Option<At<Text>> = "namespace";
     }
 }
 
@@ -150,13 +174,15 @@ message! {
         /// The status; 301 if missing.
         redirect_code: Option<At<u32>> = "redirectCode";
     }
+    where at_most_one("uri", "prefixRewrite"), at_most_one("port", "derivePort"),
+        at_least_one("uri", "prefixRewrite", "authority", "scheme", "port", "derivePort"), check(HttpRedirect::check);
 }
 
 message! {
     /// An answer that no service gives.
     pub struct HttpDirectResponse {
         /// The status.
-        status: At<u32> = "status";
+        status: At<u32> = "status", range(200..=600);
         /// The body; empty if missing.
         body: Option<HttpBody> = "body";
     }
@@ -168,8 +194,9 @@ message! {
         /// As text.
         string: Option<At<Text>> = "string";
         /// In base64.
-        bytes: Option<At<Text>> = "bytes";
+        bytes: Option<At<Base64>> = "bytes";
     }
+    where at_most_one("string", "bytes"), check(HttpBody::check);
 }
 
 message! {
@@ -182,6 +209,7 @@ message! {
         /// Replaces within the path.
         uri_regex_rewrite: Option<RegexRewrite> = "uriRegexRewrite";
     }
+    where at_most_one("uri", "uriRegexRewrite"), at_least_one("uri", "authority", "uriRegexRewrite");
 }
 
 message! {
@@ -190,15 +218,16 @@ message! {
         /// The RE2 pattern.
         pattern: At<Text> = "match";
         /// What each match becomes; `\1` stands for the first group.
-        rewrite: At<Text> = "rewrite";
+        rewrite: At<Text> = "rewrite", chars(1..);
     }
+    where check(RegexRewrite::check);
 }
 
 message! {
     /// When and how often to try again.
     pub struct HttpRetry {
         /// How many tries follow the first; 0 means none.
-        attempts: Option<At<i32>> = "attempts";
+        attempts: Option<At<i32>> = "attempts", range(0..);
         /// The most that one try may take; the rule's timeout if missing.
         per_try_timeout: Option<At<Duration>> = "perTryTimeout";
         /// Conditions, separated by commas.
@@ -210,6 +239,133 @@ message! {
         /// The shortest pause between tries; 25ms if missing.
         backoff: Option<At<Duration>> = "backoff";
     }
+    where check(HttpRetry::check);
+}
+
+message! {
+    /// Faults put into requests on purpose.
+    pub struct HttpFault {
+        /// Lets some wait.
+        delay: Option<FaultDelay> = "delay";
+        /// Lets some fail.
+        abort: Option<FaultAbort> = "abort";
+    }
+    where at_least_one("delay", "abort");
+}
+
+message! {
+    /// A pause before a request goes on.
+    pub struct FaultDelay {
+        /// How long.
+        fixed_delay: Option<At<Duration>> = "fixedDelay";
+        /// Never built.
+        exponential_delay: Option<At<Duration>> = "exponentialDelay";
+        /// How many percent of the requests, the old way.
+        percent: Option<At<i32>> = "percent", deprecated("use `percentage`"), range(0..=100);
+        /// How many of the requests; none if missing.
+        percentage: Option<Percent> = "percentage";
+    }
+    where at_most_one("fixedDelay", "exponentialDelay"), check(FaultDelay::check);
+}
+
+message! {
+    /// A failure in place of an answer.
+    pub struct FaultAbort {
+        /// The status.
+        http_status: Option<At<i32>> = "httpStatus", range(200..=600);
+        /// The status of gRPC, by name.
+        grpc_status: Option<At<GrpcStatus>> = "grpcStatus";
+        /// Never built.
+        http2_error: Option<At<Text>> = "http2Error";
+        /// How many of the requests; none if missing.
+        percentage: Option<Percent> = "percentage";
+    }
+    where at_most_one("httpStatus", "grpcStatus", "http2Error"), check(FaultAbort::check);
+}
+
+keyword! {
+    /// A status of gRPC.
+    pub enum GrpcStatus {
+        /// 0.
+        Ok = "OK";
+        /// 1, as the API spells it.
+        Cancelled = "CANCELLED";
+        /// 2.
+        Unknown = "UNKNOWN";
+        /// 3.
+        InvalidArgument = "INVALID_ARGUMENT";
+        /// 4.
+        DeadlineExceeded = "DEADLINE_EXCEEDED";
+        /// 5.
+        NotFound = "NOT_FOUND";
+        /// 6.
+        AlreadyExists = "ALREADY_EXISTS";
+        /// 7.
+        PermissionDenied = "PERMISSION_DENIED";
+        /// 8.
+        ResourceExhausted = "RESOURCE_EXHAUSTED";
+        /// 9.
+        FailedPrecondition = "FAILED_PRECONDITION";
+        /// 10.
+        Aborted = "ABORTED";
+        /// 11.
+        OutOfRange = "OUT_OF_RANGE";
+        /// 12.
+        Unimplemented = "UNIMPLEMENTED";
+        /// 13.
+        Internal = "INTERNAL";
+        /// 14.
+        Unavailable = "UNAVAILABLE";
+        /// 15.
+        DataLoss = "DATA_LOSS";
+        /// 16.
+        Unauthenticated = "UNAUTHENTICATED";
+    }
+}
+
+message! {
+    /// One of several copies.
+    pub struct HttpMirror {
+        /// Where it goes.
+        destination: Destination = "destination";
+        /// How much is copied; all if missing.
+        percentage: Option<Percent> = "percentage";
+    }
+}
+
+keyword! {
+    /// What happens to a preflight whose origin is not allowed.
+    pub enum UnmatchedPreflights {
+        /// FORWARD.
+        Unspecified = "UNSPECIFIED";
+        /// It goes on to the service.
+        Forward = "FORWARD";
+        /// It is answered without CORS headers.
+        Ignore = "IGNORE";
+    }
+}
+
+message! {
+    /// Which other origins may read answers.
+    pub struct CorsPolicy {
+        /// The origins, the old way: exact.
+        allow_origin: Vec<At<Text>> = "allowOrigin", deprecated("use `allowOrigins`");
+        /// The origins.
+        allow_origins: Vec<StringMatch> = "allowOrigins";
+        /// The methods.
+        allow_methods: Vec<At<Text>> = "allowMethods", is(CORS_METHOD);
+        /// The headers that a request may have.
+        allow_headers: Vec<At<Text>> = "allowHeaders", is(CORS_HEADER);
+        /// The headers of an answer that a page may read.
+        expose_headers: Vec<At<Text>> = "exposeHeaders", is(CORS_HEADER);
+        /// How long a browser may remember this; whole seconds.
+        max_age: Option<At<Duration>> = "maxAge";
+        /// Whether cookies may be sent.
+        allow_credentials: Option<At<bool>> = "allowCredentials";
+        /// What happens to other preflights.
+        unmatched_preflights: Option<At<UnmatchedPreflights>> = "unmatchedPreflights";
+    }
+    where check(CorsPolicy::check);
 }
 
 message! {
@@ -220,257 +376,181 @@ message! {
         /// Of responses.
         response: Option<HeaderOperations> = "response";
     }
+    where check(HeaderChanges::check);
 }
 
 message! {
     /// Header changes, in the order remove, set, add.
     pub struct HeaderOperations {
         /// Replaces every value.
-        set: Labels = "set";
+        set: Labels = "set", is(HEADER_VALUE);
         /// Adds a value.
-        add: Labels = "add";
+        add: Labels = "add", is(HEADER_VALUE);
         /// Takes the header away.
         remove: Vec<At<Text>> = "remove";
     }
 }
 
-/// The words of `retryOn` (semantics.md §3.1).
-pub const RETRY_WORDS: &[&str] = &[
-    "5xx",
-    "gateway-error",
-    "reset",
-    "reset-before-request",
-    "connect-failure",
-    "retriable-4xx",
-    "refused-stream",
-    "retriable-status-codes",
-    "retriable-headers",
-    "envoy-ratelimited",
-    "http3-post-connect-failure",
-    "cancelled",
-    "deadline-exceeded",
-    "internal",
-    "resource-exhausted",
-    "unavailable",
-];
+message! {
+    /// One rule for TLS that is passed on.
+    pub struct TlsRoute {
+        /// What connections it is about: any of these.
+        matches: Vec<TlsMatch> = "match", required, items(1..);
+        /// Where they go.
+        route: Vec<RouteDestination> = "route", items(1..);
+    }
+    where check(TlsRoute::check);
+}
 
-impl CheckedRead for VirtualService {
-    fn check(&self, cx: &mut Reader<'_>) {
-        if self.http.is_empty() && self.tls.is_none() && self.tcp.is_none() {
-            let help = "add at least one rule under `http:`".into();
-            cx.report(&rules::MISSING_FIELD, self.span, "a virtual service needs a rule".into(), help);
+message! {
+    /// One alternative of a TLS rule.
+    pub struct TlsMatch {
+        /// Server names, each within a host of the object.
+        sni_hosts: Vec<At<Text>> = "sniHosts", required, items(1..);
+        /// Addresses that the client asked for.
+        destination_subnets: Vec<At<Text>> = "destinationSubnets", is(IP_OR_BLOCK);
+        /// The port that the client asked for.
+        port: Option<At<u32>> = "port", range(0..=65535);
+        /// Labels of the client.
+        source_labels: Labels = "sourceLabels", keys(LABEL_KEY), is(LABEL_VALUE);
+        /// Gateways that this alternative is for.
+        gateways: Vec<At<Text>> = "gateways";
+        /// Namespace of the client.
+        source_namespace: Option<At<Text>> = "sourceNamespace";
+    }
+}
+
+message! {
+    /// One rule for TCP.
+    pub struct TcpRoute {
+        /// What connections it is about: any of these; all if missing.
+        matches: Vec<TcpMatch> = "match";
+        /// Where they go.
+        route: Vec<RouteDestination> = "route", items(1..);
+    }
+    where check(TcpRoute::check);
+}
+
+message! {
+    /// One alternative of a TCP rule.
+    pub struct TcpMatch {
+        /// Addresses that the client asked for.
+        destination_subnets: Vec<At<Text>> = "destinationSubnets", is(IP_OR_BLOCK);
+        /// The port that the client asked for.
+        port: Option<At<u32>> = "port", range(0..=65535);
+        /// Unused in Istio as well.
+        source_subnet: Option<At<Text>> = "sourceSubnet", inert("Istio does not use it either");
+        /// Labels of the client.
+        source_labels: Labels = "sourceLabels", keys(LABEL_KEY), is(LABEL_VALUE);
+        /// Gateways that this alternative is for.
+        gateways: Vec<At<Text>> = "gateways";
+        /// Namespace of the client.
+        source_namespace: Option<At<Text>> = "sourceNamespace";
+    }
+}
+
+message! {
+    /// One of the services that a TLS or TCP rule sends to.
+    pub struct RouteDestination {
+        /// The service.
+        destination: Destination = "destination";
+        /// Its share, in proportion to the others'.
+        weight: Option<At<i32>> = "weight", range(0..);
+    }
+}
+
+impl VirtualService {
+    fn check(&self, node: Node<'_>, cx: &mut Reader<'_>) {
+        if self.http.is_empty() && self.tls.is_empty() && self.tcp.is_empty() {
+            let help = "add at least one rule under `http:`";
+            cx.say(&rules::NEEDED, self.span, "a virtual service needs a rule", help);
         }
+        if self.hosts.is_empty() {
+            self.check_delegate(node, cx);
+        } else {
+            self.check_hosts(cx);
+        }
+        check_gateways(&self.gateways, cx);
         for rule in &self.http {
-            check_http(rule, cx);
+            rule.check(self, cx);
         }
+        for rule in &self.tls {
+            rule.check_names(self, cx);
+        }
+        check_export_to(&self.export_to, false, cx);
     }
-}
 
-fn check_http(rule: &HttpRoute, cx: &mut Reader<'_>) {
-    let actions =
-        [!rule.route.is_empty(), rule.redirect.is_some(), rule.direct_response.is_some(), rule.delegate.is_some()];
-    match actions.iter().filter(|set| **set).count() {
-        0 => {
-            let help = "add `route:`, `redirect:` or `directResponse:`".into();
-            cx.report(&rules::MISSING_FIELD, rule.span, "this rule does nothing with its requests".into(), help);
-        }
-        1 => {}
-        _ => {
-            let message = "`route`, `redirect`, `directResponse` and `delegate` exclude each other".into();
-            cx.report(&rules::EXCLUSIVE, rule.span, message, "keep one of them".into());
-        }
+    /// Whether sidecars use it.
+    fn is_for_the_mesh(&self) -> bool {
+        self.gateways.is_empty() || self.gateways.iter().any(|gateway| gateway.value == "mesh")
     }
-    if let (Some(rewrite), true) = (&rule.rewrite, rule.redirect.is_some() || rule.direct_response.is_some()) {
-        let message = "`rewrite` is for requests that go to a service".into();
-        cx.report(&rules::EXCLUSIVE, rewrite.span, message, "take `rewrite` away, or use `route`".into());
-    }
-    for alternative in &rule.matches {
-        let params = alternative.query_params.0.iter().chain(&alternative.headers.0).map(|(_, by)| by);
-        let named = [&alternative.uri, &alternative.scheme, &alternative.method, &alternative.authority];
-        for by in named.into_iter().flatten().chain(params) {
-            check_pattern(by, cx);
-        }
-        for (_, by) in &alternative.without_headers.0 {
-            // `*` in withoutHeaders means: present (semantics.md §3.5).
-            if by.by != MatchBy::Regex("*".into()) {
-                check_pattern(by, cx);
+
+    /// Without hosts it is a delegate: rules of HTTP that another VirtualService continues with (semantics.md §3.14).
+    fn check_delegate(&self, node: Node<'_>, cx: &mut Reader<'_>) {
+        for key in ["gateways", "tls", "tcp"] {
+            if let Some(value) = node.get(key).filter(|value| value.items().next().is_some()) {
+                let message = format!("a virtual service without hosts is a delegate, which has no `{key}`");
+                cx.say(&rules::EXCLUSIVE, value.span(), message, format!("add `hosts:`, or take `{key}` away"));
             }
         }
-        for (name, _) in alternative.headers.0.iter().chain(&alternative.without_headers.0) {
-            if name.starts_with("@request.auth.claims") {
-                let help = "match on a header that the service in front sets".into();
-                cx.report(
-                    &rules::UNSUPPORTED_VALUE,
-                    name.span,
-                    "routing by token claims is not carried to the data plane".into(),
-                    help,
-                );
+        for delegate in self.http.iter().filter_map(|rule| rule.delegate.as_ref()) {
+            let message = "a virtual service without hosts is a delegate, which cannot have a delegate of its own";
+            cx.say(&rules::EXCLUSIVE, delegate.span, message, "add `hosts:`, or write the rules here");
+        }
+    }
+
+    fn check_hosts(&self, cx: &mut Reader<'_>) {
+        let mut usable = true;
+        for host in &self.hosts {
+            if !is_wildcard_host(host) && !is_ip(host) {
+                usable = false;
+                let help = "write a name such as `orders`, `orders.shop.svc.cluster.local` or `*.example.com`";
+                cx.say(&rules::BAD_VALUE, host.span, format!("`{}` is no host", host.value), help);
+            } else if host.value == "*" && self.is_for_the_mesh() {
+                let message = "the host `*` is for gateways alone: in the mesh it would take over every service";
+                cx.say(&rules::BAD_VALUE, host.span, message, "name the hosts, or add `gateways:`");
+            }
+        }
+        if !usable {
+            return;
+        }
+        for (index, host) in self.hosts.iter().enumerate() {
+            let twin = self.hosts[..index].iter().find(|other| hosts_overlap(&other.value, &host.value));
+            if let Some(twin) = twin {
+                let message = format!("`{}` is within `{}`, which stands here too", host.value, twin.value);
+                cx.say(&rules::DUPLICATE, host.span, message, "keep one of them");
             }
         }
     }
-    check_weights(rule, cx);
-    if let Some(retries) = &rule.retries {
-        check_retries(retries, cx);
+}
+
+/// Whether some name is one of both (semantics.md §1.5).
+fn hosts_overlap(a: &str, b: &str) -> bool {
+    match (a.strip_prefix('*'), b.strip_prefix('*')) {
+        (Some(a), Some(b)) => a.ends_with(b) || b.ends_with(a),
+        (Some(a), None) => b.ends_with(a),
+        (None, Some(b)) => a.ends_with(b),
+        (None, None) => a == b,
     }
-    if let Some(rewrite) = &rule.rewrite {
-        if rewrite.uri.is_none() && rewrite.authority.is_none() && rewrite.uri_regex_rewrite.is_none() {
-            cx.report(
-                &rules::MISSING_FIELD,
-                rewrite.span,
-                "an empty rewrite changes nothing".into(),
-                "add `uri:` or `authority:`".into(),
-            );
-        }
-        if let Some(regex) = &rewrite.uri_regex_rewrite {
-            if rewrite.uri.is_some() {
-                cx.report(
-                    &rules::EXCLUSIVE,
-                    regex.span,
-                    "`uri` and `uriRegexRewrite` exclude each other".into(),
-                    "keep one of them".into(),
-                );
+}
+
+/// Reports names of gateways that the API refuses. As there, the first one without a `/` is the last that is looked at
+/// (semantics.md §3.2); what stands behind it is found, or not, when gateways are looked up.
+fn check_gateways(gateways: &[At<Text>], cx: &mut Reader<'_>) {
+    for gateway in gateways {
+        let help = "write `name`, `namespace/name` or `mesh`";
+        let Some((namespace, name)) = gateway.split_once('/') else {
+            if !is_fqdn(gateway) {
+                cx.say(&rules::BAD_VALUE, gateway.span, format!("`{}` is no gateway", gateway.value), help);
+            } else if let Some((name, rest)) = gateway.split_once('.') {
+                let namespace = rest.split('.').next().unwrap_or_default();
+                let message = format!("`{}` is the old way to name a gateway", gateway.value);
+                cx.say(&rules::DEPRECATED, gateway.span, message, format!("write `{namespace}/{name}`"));
             }
-            check_regex(&regex.pattern, cx);
+            return;
+        };
+        if !(namespace == "." || is_label(namespace)) || !is_label(name) {
+            cx.say(&rules::BAD_VALUE, gateway.span, format!("`{}` is no gateway", gateway.value), help);
         }
-    }
-    if let Some(redirect) = &rule.redirect {
-        check_redirect(redirect, cx);
-    }
-    if let Some(direct) = &rule.direct_response
-        && !(200..=600).contains(&direct.status.value)
-    {
-        let message = format!("the status {} is outside 200 to 600", direct.status.value);
-        cx.report(&rules::OUT_OF_RANGE, direct.status.span, message, "write an HTTP status".into());
-    }
-}
-
-fn check_weights(rule: &HttpRoute, cx: &mut Reader<'_>) {
-    for weight in rule.route.iter().filter_map(|to| to.weight.as_ref()) {
-        if weight.value < 0 {
-            cx.report(
-                &rules::OUT_OF_RANGE,
-                weight.span,
-                format!("the weight {} is below 0", weight.value),
-                "write 0 or more".into(),
-            );
-        }
-    }
-    let sum: i64 = rule.route.iter().filter_map(|to| to.weight.as_ref()).map(|weight| i64::from(weight.value)).sum();
-    if let (Some(first), true, 0) = (rule.route.first(), 1 < rule.route.len(), sum) {
-        let message = "the weights of these destinations add up to 0".into();
-        cx.report(&rules::OUT_OF_RANGE, first.span, message, "give at least one destination a `weight:`".into());
-    }
-}
-
-fn check_retries(retries: &HttpRetry, cx: &mut Reader<'_>) {
-    let attempts = retries.attempts.as_ref().map_or(0, |attempts| attempts.value);
-    if attempts < 0 {
-        let span = retries.attempts.as_ref().map_or(retries.span, |attempts| attempts.span);
-        cx.report(&rules::OUT_OF_RANGE, span, format!("{attempts} attempts"), "write 0 or more".into());
-    }
-    let needs = retries.per_try_timeout.is_some() || retries.retry_on.is_some();
-    if attempts == 0 && needs {
-        let message = "`perTryTimeout` and `retryOn` need `attempts` of at least 1".into();
-        cx.report(&rules::EXCLUSIVE, retries.span, message, "add `attempts:`, or leave the others out".into());
-    }
-    let Some(retry_on) = &retries.retry_on else { return };
-    for word in retry_on.split(',') {
-        let status = word.parse::<u16>().is_ok_and(is_registered_status);
-        if !status && !RETRY_WORDS.contains(&word) {
-            let help = match crate::read::closest(word.trim(), RETRY_WORDS) {
-                Some(like) => format!("did you mean `{like}`? The words are separated by commas alone"),
-                None => format!("the conditions are HTTP statuses and: {}", RETRY_WORDS.join(", ")),
-            };
-            cx.report(&rules::BAD_VALUE, retry_on.span, format!("`{word}` is no condition to retry on"), help);
-        }
-    }
-}
-
-/// Whether IANA registers the status, as Go's `http.StatusText` knows it.
-fn is_registered_status(status: u16) -> bool {
-    matches!(status, 100..=103 | 200..=208 | 226 | 300..=305 | 307 | 308 | 400..=418 | 421..=426 | 428 | 429 | 431 | 451 | 500..=508 | 510 | 511)
-}
-
-fn check_redirect(redirect: &HttpRedirect, cx: &mut Reader<'_>) {
-    let empty = redirect.uri.is_none()
-        && redirect.prefix_rewrite.is_none()
-        && redirect.authority.is_none()
-        && redirect.scheme.is_none()
-        && redirect.port.is_none()
-        && redirect.derive_port.is_none();
-    if empty {
-        let help = "add `uri:`, `authority:`, `scheme:` or `port:`".into();
-        cx.report(
-            &rules::MISSING_FIELD,
-            redirect.span,
-            "the redirect leads to where the request already is".into(),
-            help,
-        );
-    }
-    if let (Some(uri), Some(_)) = (&redirect.uri, &redirect.prefix_rewrite) {
-        cx.report(
-            &rules::EXCLUSIVE,
-            uri.span,
-            "`uri` and `prefixRewrite` exclude each other".into(),
-            "keep one of them".into(),
-        );
-    }
-    if let Some(code) = &redirect.redirect_code
-        && !matches!(code.value, 301 | 302 | 303 | 307 | 308)
-    {
-        // The webhook takes 300 to 399, of which the data plane can send only these (semantics.md §3.2).
-        cx.report(
-            &rules::BAD_VALUE,
-            code.span,
-            format!("{} is no redirect", code.value),
-            "write 301, 302, 303, 307 or 308".into(),
-        );
-    }
-    if let Some(scheme) = &redirect.scheme
-        && scheme.as_str() != "http"
-        && scheme.as_str() != "https"
-    {
-        cx.report(
-            &rules::BAD_VALUE,
-            scheme.span,
-            format!("`{}` is no scheme of HTTP", scheme.value),
-            "write `http` or `https`".into(),
-        );
-    }
-}
-
-fn check_pattern(by: &StringMatch, cx: &mut Reader<'_>) {
-    if let MatchBy::Regex(pattern) = &by.by {
-        check_regex(&At { value: pattern.clone(), span: by.span }, cx);
-    }
-}
-
-/// RE2 patterns have at most 1024 characters (semantics.md §1.2).
-const REGEX_CHARS_MAX: usize = 1024;
-
-pub(crate) fn check_regex(pattern: &At<Text>, cx: &mut Reader<'_>) {
-    if REGEX_CHARS_MAX < pattern.chars().count() {
-        let message = format!("the pattern has {} characters", pattern.chars().count());
-        cx.report(&rules::BAD_PATTERN, pattern.span, message, format!("use at most {REGEX_CHARS_MAX}"));
-        return;
-    }
-    if let Err(error) = taut_pattern_error(pattern) {
-        let help = "the data plane runs RE2: no backreferences, no look-around".into();
-        cx.report(
-            &rules::BAD_PATTERN,
-            pattern.span,
-            format!("`{}` is no regular expression: {error}", crate::read::shortened(pattern)),
-            help,
-        );
-    }
-}
-
-fn taut_pattern_error(pattern: &str) -> Result<(), String> {
-    let parsed = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).nest_limit(250).build().parse(pattern);
-    match parsed {
-        Ok(_) => Ok(()),
-        Err(regex_syntax::Error::Parse(error)) => Err(error.kind().to_string()),
-        Err(regex_syntax::Error::Translate(error)) => Err(error.kind().to_string()),
-        Err(error) => Err(error.to_string().lines().last().unwrap_or_default().to_owned()),
     }
 }

@@ -1,10 +1,9 @@
-//! Pod and Deployment (semantics.md §19): labels, identity and container ports of a workload.
+//! Pod, Deployment and the other kinds with a pod template (semantics.md §19): labels, identity and container ports.
 //!
 //! A Deployment is read through its pod template: every pod it makes is one workload class.
 
 use taut_source::Text;
 
-use crate::kind::CheckedRead;
 use crate::message::message;
 use crate::meta::Meta;
 use crate::read::At;
@@ -25,12 +24,36 @@ message! {
     pub struct WorkloadSpec open {
         /// The template of a Deployment.
         template: Option<PodTemplate> = "template";
+        /// The template of a CronJob's jobs.
+        job_template: Option<JobTemplate> = "jobTemplate";
         /// The service account of a pod; `default` if missing.
         service_account_name: Option<At<Text>> = "serviceAccountName";
         /// The containers of a pod.
         containers: Vec<Container> = "containers";
+        /// The containers that run before them.
+        init_containers: Vec<Container> = "initContainers";
         /// Whether the pod has the node's network, which keeps it out of the mesh.
         host_network: Option<At<bool>> = "hostNetwork";
+        /// The node that it runs on.
+        node_name: Option<At<Text>> = "nodeName";
+        /// As whom its containers run.
+        security_context: Option<SecurityContext> = "securityContext";
+    }
+}
+
+message! {
+    /// What the jobs of a CronJob look like.
+    pub struct JobTemplate open {
+        /// Their spec.
+        spec: Option<JobSpec> = "spec";
+    }
+}
+
+message! {
+    /// The spec of a job in a template.
+    pub struct JobSpec open {
+        /// What its pods look like.
+        template: Option<PodTemplate> = "template";
     }
 }
 
@@ -51,8 +74,20 @@ message! {
         service_account_name: Option<At<Text>> = "serviceAccountName";
         /// The containers.
         containers: Vec<Container> = "containers";
+        /// The containers that run before them.
+        init_containers: Vec<Container> = "initContainers";
         /// Whether the pods have the node's network.
         host_network: Option<At<bool>> = "hostNetwork";
+        /// As whom the containers run.
+        security_context: Option<SecurityContext> = "securityContext";
+    }
+}
+
+message! {
+    /// As whom something runs.
+    pub struct SecurityContext open {
+        /// The user.
+        run_as_user: Option<At<u64>> = "runAsUser";
     }
 }
 
@@ -61,8 +96,24 @@ message! {
     pub struct Container open {
         /// Its name.
         name: Option<At<Text>> = "name";
+        /// Its image.
+        image: Option<At<Text>> = "image";
         /// Its ports, which a `targetPort` may name.
         ports: Vec<ContainerPort> = "ports";
+        /// Its environment.
+        env: Vec<ContainerVariable> = "env";
+        /// As whom it runs.
+        security_context: Option<SecurityContext> = "securityContext";
+    }
+}
+
+message! {
+    /// A variable of a container's environment.
+    pub struct ContainerVariable open {
+        /// Its name.
+        name: Option<At<Text>> = "name";
+        /// Its value, if it stands here.
+        value: Option<At<Text>> = "value";
     }
 }
 
@@ -85,5 +136,3 @@ message! {
         phase: Option<At<Text>> = "phase";
     }
 }
-
-impl CheckedRead for Workload {}

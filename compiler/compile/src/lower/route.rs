@@ -85,7 +85,7 @@ impl<'r> Lowering<'_, 'r> {
         } else if let Some(direct) = &rule.direct_response {
             let body = match direct.body.as_ref().map(|body| (&body.string, &body.bytes)) {
                 Some((Some(text), _)) => text.as_bytes().to_vec(),
-                Some((None, Some(bytes))) => STANDARD.decode(bytes.as_bytes()).unwrap_or_default(),
+                Some((None, Some(bytes))) => STANDARD.decode(bytes.value.0.as_bytes()).unwrap_or_default(),
                 _ => Vec::new(),
             };
             Action::Respond(DirectResponse {
