@@ -11,5 +11,5 @@ pub use binary::{Run, taut, taut_with_input};
 pub use generate::generated_mesh;
 pub use mesh::{compile_folder, compile_text, problems_text, sources_of};
 pub use mutate::{Draws, mutant};
-pub use process::{PATIENCE, Serving, commit, git, repository, serving, until};
+pub use process::{Serving, commit, git, repository, serving};
 pub use tree::{root, tracked_files};

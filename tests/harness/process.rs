@@ -4,12 +4,12 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::binary::{Run, taut};
 
 /// Anything that takes longer than this is stuck, even on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process that ends when this goes out of scope.
 #[derive(Debug)]
@@ -31,22 +31,6 @@ impl Serving {
     /// Ends it at once, as a crash would.
     pub fn kill(self) {
         drop(self);
-    }
-
-    /// Asks it to stop, and answers its exit status.
-    ///
-    /// # Panics
-    /// If it cannot be asked.
-    #[must_use]
-    pub fn stop(mut self) -> Option<i32> {
-        drop(self.child.stdin.take());
-        self.child.wait().expect("it can be waited for").code()
-    }
-
-    /// Its process id.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.child.id()
     }
 }
 
@@ -88,18 +72,6 @@ pub fn serving(arguments: &[&str]) -> Result<Serving, Run> {
         return Err(Run { status, stdout: String::new(), stderr: said.join().expect("the reader does not panic") });
     }
     Ok(serving)
-}
-
-/// Looks until something is so.
-///
-/// # Panics
-/// If it does not come to that.
-pub fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !so() {
-        assert!(Instant::now() < deadline, "it did not come to this: {what}");
-        std::thread::yield_now();
-    }
 }
 
 /// A git repository with one commit of these files, on the branch `main`.

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::format::codec::{BadBytes, Link};
 use crate::object::{Bucket, Layer, Map, Object, ObjectKind, Root, Service, View};
@@ -42,23 +43,24 @@ impl fmt::Display for BadSnapshot {
 
 impl std::error::Error for BadSnapshot {}
 
-/// Objects by digest. The bytes are checked against the name whenever an object is read.
+/// Objects by digest. The bytes are checked against the name whenever an object is read. Those of one file share its
+/// memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Objects {
-    by_digest: BTreeMap<Digest, Arc<[u8]>>,
+    by_digest: BTreeMap<Digest, Bytes>,
 }
 
 impl Objects {
     /// Adds the bytes of an object under the name that they have.
-    pub fn insert_bytes(&mut self, bytes: Arc<[u8]>) -> Digest {
+    pub fn insert_bytes(&mut self, bytes: Bytes) -> Digest {
         let digest = Digest::of(&bytes);
         self.by_digest.insert(digest, bytes);
         digest
     }
 
-    /// Adds bytes under a name that was found in a file; reading checks it.
-    pub(crate) fn insert_unchecked(&mut self, digest: Digest, bytes: Arc<[u8]>) {
-        self.by_digest.insert(digest, bytes);
+    /// Objects under names that were found in a file, sorted; reading checks them.
+    pub(crate) fn unchecked(sorted: impl Iterator<Item = (Digest, Bytes)>) -> Objects {
+        Objects { by_digest: sorted.collect() }
     }
 
     /// Adds an object.
@@ -68,7 +70,7 @@ impl Objects {
 
     /// The bytes of an object, unchecked.
     #[must_use]
-    pub fn bytes(&self, digest: Digest) -> Option<&Arc<[u8]>> {
+    pub fn bytes(&self, digest: Digest) -> Option<&Bytes> {
         self.by_digest.get(&digest)
     }
 
@@ -79,7 +81,7 @@ impl Objects {
     }
 
     /// All objects by name.
-    pub fn iter(&self) -> impl Iterator<Item = (Digest, &Arc<[u8]>)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Digest, &Bytes)> {
         self.by_digest.iter().map(|(digest, bytes)| (*digest, bytes))
     }
 

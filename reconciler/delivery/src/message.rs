@@ -5,9 +5,9 @@
 //! the next one mends it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use taut_snapshot::{Digest, Endpoint};
 
 /// What a member runs: which snapshot, and the number of the activation that brought it.
@@ -160,7 +160,7 @@ pub enum ToMember {
         /// The offer's generation.
         generation: u64,
         /// Their bytes.
-        objects: Vec<Arc<[u8]>>,
+        objects: Vec<Bytes>,
     },
     /// Make ready to run this, and change nothing.
     Stage(Running),

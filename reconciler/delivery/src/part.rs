@@ -5,8 +5,8 @@
 //! leads to everything else: a publisher that lies about any of them is found out.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
+use bytes::Bytes;
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::{Bucket, EndpointSource, Object, ObjectKind, Root, View};
 use taut_snapshot::{BadSnapshot, Digest, Objects, Snapshot};
@@ -20,7 +20,7 @@ pub struct Part {
     /// The snapshot that it is a part of.
     pub snapshot: Digest,
     /// Its objects, by digest.
-    pub objects: Vec<(Digest, Arc<[u8]>)>,
+    pub objects: Vec<(Digest, Bytes)>,
     /// The digest of its contents, as the member will report it of its disk.
     pub contents: Digest,
     /// The workload's view; none for an authority.
@@ -64,7 +64,7 @@ impl Part {
         for name in names {
             let bytes = snapshot.objects.bytes(name).ok_or(BadSnapshot::Missing(name))?;
             bytes_sum += bytes.len();
-            objects.push((name, Arc::clone(bytes)));
+            objects.push((name, bytes.clone()));
             if let Object::ClusterSet(set) = snapshot.objects.read_any(name)? {
                 sources.push(set.endpoints); // a subset's are among them
             }
@@ -150,7 +150,7 @@ pub enum Assembled {
 pub fn assemble(
     snapshot: Digest,
     kind: &MemberKind,
-    at_hand: impl Fn(Digest) -> Option<Arc<[u8]>>,
+    at_hand: impl Fn(Digest) -> Option<Bytes>,
 ) -> Result<Assembled, Refused> {
     let mut walk = Walk { at_hand, objects: Objects::default(), lacking: Vec::new(), bytes_sum: 0 };
     if let Some(start) = walk.start(snapshot, kind)? {
@@ -171,7 +171,7 @@ struct Walk<F> {
     bytes_sum: usize,
 }
 
-impl<F: Fn(Digest) -> Option<Arc<[u8]>>> Walk<F> {
+impl<F: Fn(Digest) -> Option<Bytes>> Walk<F> {
     /// The object from which all the rest follows.
     fn start(&mut self, snapshot: Digest, kind: &MemberKind) -> Result<Option<Digest>, Refused> {
         let Some(root) = self.read::<Root>(snapshot)? else { return Ok(None) };

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use taut_snapshot::{Digest, Endpoint};
 
 use crate::limits::{ENDPOINTS_MESSAGE_COUNT, OBJECTS_MESSAGE_BYTES, OBJECTS_MESSAGE_COUNT};
@@ -304,7 +305,7 @@ impl Session {
         let Some(offer) = &mut self.offer else { return Vec::new() };
         offer.sent = now;
         let Offer { part, generation, .. } = offer;
-        let mut message: Vec<Arc<[u8]>> = Vec::new();
+        let mut message: Vec<Bytes> = Vec::new();
         let mut bytes_sum = 0;
         let objects = |objects| Output::Send(ToMember::Objects { generation: *generation, objects });
         for (name, bytes) in &part.objects {
@@ -316,7 +317,7 @@ impl Session {
                 outputs.extend(Some(std::mem::take(&mut message)).filter(|it| !it.is_empty()).map(objects));
             }
             bytes_sum += bytes.len();
-            message.push(Arc::clone(bytes));
+            message.push(bytes.clone());
         }
         outputs.extend(Some(message).filter(|it| !it.is_empty()).map(objects));
         outputs.push(Output::Send(ToMember::Stage(Running { snapshot: part.snapshot, generation: *generation })));

@@ -15,8 +15,8 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 
+use bytes::Bytes;
 use taut_snapshot::format::Encode;
 use taut_snapshot::format::codec::decode_all;
 use taut_snapshot::format::file;
@@ -205,11 +205,11 @@ impl<F: Files> Store<F> {
     }
 
     /// The objects on disk, as far as they can be read. Nothing is believed of them yet.
-    pub(crate) fn objects(&self) -> BTreeMap<Digest, Arc<[u8]>> {
+    pub(crate) fn objects(&self) -> BTreeMap<Digest, Bytes> {
         let parts = self.parts.keys().filter_map(|snapshot| self.part(*snapshot).ok());
         let mut objects = BTreeMap::new();
         for part in parts {
-            objects.extend(part.objects.iter().map(|(name, bytes)| (name, Arc::clone(bytes))));
+            objects.extend(part.objects.iter().map(|(name, bytes)| (name, bytes.clone())));
         }
         objects
     }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use taut_snapshot::{Digest, Endpoint, EndpointSet, Objects};
 
 use crate::limits::{ENDPOINTS_PARTS_MAX, GENERATION_MAX, LACKING_MAX, PART_BYTES_MAX, PART_OBJECTS_MAX};
@@ -501,7 +502,7 @@ impl Session {
 }
 
 impl Offer {
-    fn take(&mut self, bytes: std::sync::Arc<[u8]>) {
+    fn take(&mut self, bytes: Bytes) {
         self.bytes_sum += bytes.len();
         self.received.insert_bytes(bytes);
         if PART_BYTES_MAX < self.bytes_sum || PART_OBJECTS_MAX < self.received.len() {

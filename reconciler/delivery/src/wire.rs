@@ -4,7 +4,6 @@
 //! Invariant: what passes here is within its limits; what does not ends the stream with a sentence.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -201,9 +200,7 @@ pub(crate) fn to_member(message: ToMember) -> proto::ToMember {
             Say::Welcome(proto::Welcome { heartbeat_ms: u64::try_from(heartbeat.as_millis()).unwrap_or(u64::MAX) })
         }
         ToMember::Rejected { why } => Say::Rejected(proto::Rejected { why: sentence(why) }),
-        ToMember::Objects { generation, objects } => {
-            Say::Objects(proto::Objects { generation, objects: objects.into_iter().map(Bytes::from_owner).collect() })
-        }
+        ToMember::Objects { generation, objects } => Say::Objects(proto::Objects { generation, objects }),
         ToMember::Stage(Running { snapshot, generation }) => {
             Say::Stage(proto::Stage { snapshot: bytes_of(snapshot), generation })
         }
@@ -234,8 +231,7 @@ pub(crate) fn read_to_member(message: proto::ToMember) -> Checked<ToMember> {
             if oversized || OBJECTS_MESSAGE_COUNT < from.objects.len() {
                 return Err(bad("more objects, or larger ones, than a message may have"));
             }
-            let objects = from.objects.iter().map(|bytes| Arc::from(&bytes[..])).collect();
-            ToMember::Objects { generation: generation(from.generation)?, objects }
+            ToMember::Objects { generation: generation(from.generation)?, objects: from.objects }
         }
         Say::Stage(from) => {
             ToMember::Stage(Running { snapshot: digest(&from.snapshot)?, generation: generation(from.generation)? })

@@ -14,7 +14,7 @@
 //! The digest at the end finds damage at once; each object is checked against its own name again when it is read, so
 //! that a file which was made to deceive gains nothing by matching its own end.
 
-use std::sync::Arc;
+use bytes::Bytes;
 
 use super::codec::{BadBytes, Reader};
 use crate::Digest;
@@ -90,11 +90,17 @@ pub fn read(bytes: &[u8]) -> Result<Snapshot, BadSnapshot> {
         }
         index.push((name, number(&mut reader)? as usize));
     }
-    let mut objects = Objects::default();
-    for (name, length) in index {
-        let bytes = reader.take(length).map_err(BadSnapshot::File)?;
-        objects.insert_unchecked(name, Arc::from(bytes));
+    let mut from = reader.offset();
+    for (_, length) in &index {
+        reader.take(*length).map_err(BadSnapshot::File)?;
     }
     reader.finish().map_err(BadSnapshot::File)?;
+    // One copy for all: an object is a window into it.
+    let shared = Bytes::copy_from_slice(body);
+    let objects = Objects::unchecked(index.into_iter().map(|(name, length)| {
+        let at = from;
+        from += length;
+        (name, shared.slice(at..from))
+    }));
     Ok(Snapshot { id, objects })
 }

@@ -9,7 +9,7 @@ fn kind(workload: &str) -> MemberKind {
     MemberKind::Proxy { workload: workload.to_owned() }
 }
 
-fn pool(part: &Part) -> std::collections::BTreeMap<Digest, Arc<[u8]>> {
+fn pool(part: &Part) -> std::collections::BTreeMap<Digest, Bytes> {
     part.objects.iter().cloned().collect()
 }
 
@@ -78,7 +78,7 @@ fn a_part_is_put_together_from_what_is_at_hand() {
             let without = |name: Digest| pool.get(&name).filter(|_| name != *missing).cloned();
             assert_eq!(assemble(snapshot.id, &kind, without).unwrap(), Assembled::Lacks(vec![*missing]));
             // Other bytes under the same name are as good as none.
-            let wrong = |name: Digest| if name == *missing { Some(Arc::from(&b"?"[..])) } else { without(name) };
+            let wrong = |name: Digest| if name == *missing { Some(Bytes::from_static(b"?")) } else { without(name) };
             assert_eq!(assemble(snapshot.id, &kind, wrong).unwrap(), Assembled::Lacks(vec![*missing]));
         }
     }
@@ -96,8 +96,8 @@ fn objects_of_others_are_not_kept() {
 
 #[test]
 fn what_cannot_be_decoded_is_refused_by_name() {
-    let rubbish: Arc<[u8]> = b"\x01rubbish".as_slice().into();
+    let rubbish: Bytes = b"\x01rubbish".as_slice().into();
     let root = Digest::of(&rubbish);
-    let refused = assemble(root, &MemberKind::Authority, |_| Some(Arc::clone(&rubbish))).unwrap_err();
+    let refused = assemble(root, &MemberKind::Authority, |_| Some(rubbish.clone())).unwrap_err();
     assert_eq!(refused.object, Some(root));
 }

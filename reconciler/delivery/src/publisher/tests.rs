@@ -265,7 +265,7 @@ fn what_runs_is_offered_again_with_the_word_to_forget_what_is_newer() {
 #[test]
 fn big_objects_travel_in_messages_of_their_own() {
     let mut part = Part::clone(&part(1));
-    let object = |byte: u8| -> (Digest, Arc<[u8]>) { (Digest([byte; 32]), vec![byte; 700 << 10].into()) };
+    let object = |byte: u8| -> (Digest, Bytes) { (Digest([byte; 32]), vec![byte; 700 << 10].into()) };
     part.objects = (1..=5).map(object).collect();
     let mut session = Session::new(ms(0), LEASE);
     session.handle(ms(0), joined(&[], report(1)));

@@ -1,7 +1,6 @@
 //! A member in virtual time: the real state machine, with a disk and a worker that are values.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use taut_snapshot::{Digest, Endpoint, EndpointSet, Objects, Snapshot};
@@ -240,7 +239,7 @@ impl SimulatedMember {
     fn stage(&mut self, snapshot: Digest, received: &Objects) -> Staged {
         let at_hand = |name| {
             let held = self.parts.values().find_map(|part| part.objects.bytes(name));
-            received.bytes(name).or(held).map(Arc::clone)
+            received.bytes(name).or(held).cloned()
         };
         match assemble(snapshot, &self.kind, at_hand) {
             Ok(Assembled::Whole(_)) if self.refuses.contains(&snapshot) => {

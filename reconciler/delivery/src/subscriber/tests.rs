@@ -1,7 +1,5 @@
 //! The member's end, as tables: what happens, and what is done about it.
 
-use std::sync::Arc;
-
 use super::*;
 use crate::simulation::endpoint;
 
@@ -47,7 +45,7 @@ fn retire(generation: u64) -> Input {
 }
 
 fn objects(generation: u64, object: &[u8]) -> Input {
-    Input::Received(ToMember::Objects { generation, objects: vec![object.into()] })
+    Input::Received(ToMember::Objects { generation, objects: vec![Bytes::copy_from_slice(object)] })
 }
 
 fn done(work: Finished) -> Input {
@@ -335,9 +333,9 @@ fn an_offer_that_is_too_large_is_refused_before_it_fills_the_memory() {
     session.handle(ms(0), Input::Tick);
     session.handle(ms(1), Input::Connected);
     // The same bytes again and again are counted again and again: what matters is what was sent.
-    let object: Arc<[u8]> = vec![0; 1 << 20].into();
+    let object: Bytes = vec![0; 1 << 20].into();
     for _ in 0..=512 {
-        let message = ToMember::Objects { generation: 1, objects: vec![Arc::clone(&object)] };
+        let message = ToMember::Objects { generation: 1, objects: vec![object.clone()] };
         session.handle(ms(2), Input::Received(message));
     }
     let outputs = session.handle(ms(3), stage(1, 1));
