@@ -1,6 +1,12 @@
 //! Promises that hold for any mesh.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has said what is wrong")]
+
+mod bad_input;
 mod determinism;
+mod kind_rules;
+mod resource_schemas;
 mod rules;
+mod second_opinion;
 mod snapshot_bytes;
 mod yaml_readers;

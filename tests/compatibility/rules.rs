@@ -4,7 +4,13 @@ use harness::compile_text;
 use taut_source::Rule;
 
 /// Rules whose bad input is no text that could be shown, each tested where it is made.
-const DESCRIBED: &[&str] = &["taut::yaml::not_utf8", "taut::yaml::too_deep", "taut::yaml::too_large"];
+const DESCRIBED: &[&str] = &[
+    "taut::schema::second_opinion",
+    "taut::schema::too_many",
+    "taut::yaml::not_utf8",
+    "taut::yaml::too_deep",
+    "taut::yaml::too_large",
+];
 
 fn found(mesh: &str) -> Vec<String> {
     let (_, compiled) = compile_text(mesh);

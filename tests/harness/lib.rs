@@ -5,11 +5,13 @@ mod generate;
 mod mesh;
 mod mutate;
 mod process;
+mod shape;
 mod tree;
 
 pub use binary::{Run, taut, taut_with_input};
 pub use generate::generated_mesh;
-pub use mesh::{compile_folder, compile_text, problems_text, sources_of};
+pub use mesh::{compile_folder, compile_text, problems_text, sources_of, sources_of_text};
 pub use mutate::{Draws, mutant};
 pub use process::{Serving, commit, git, repository, serving};
+pub use shape::shaped;
 pub use tree::{root, tracked_files};

@@ -36,10 +36,16 @@ pub fn compile_folder(folder: &Path) -> (SourceSet, Compiled) {
     (sources, compiled)
 }
 
+/// The sources of one text.
+#[must_use]
+pub fn sources_of_text(yaml: &str) -> SourceSet {
+    SourceSet::new(vec![SourceFile::new("mesh.yaml", yaml.as_bytes())])
+}
+
 /// Compiles one text.
 #[must_use]
 pub fn compile_text(yaml: &str) -> (SourceSet, Compiled) {
-    let sources = SourceSet::new(vec![SourceFile::new("mesh.yaml", yaml.as_bytes())]);
+    let sources = sources_of_text(yaml);
     let compiled = compile(&sources, &Options::default());
     (sources, compiled)
 }

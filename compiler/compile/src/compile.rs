@@ -5,6 +5,7 @@ use taut_resources::{Outcome, Resource};
 use taut_snapshot::{EndpointSet, Snapshot, SourceMap};
 use taut_source::{Problem, Problems, SourceSet, YamlReader};
 
+use crate::second_opinion::SecondOpinion;
 use crate::{endpoints, lower, origins};
 
 /// What a compilation depends on besides the files.
@@ -72,13 +73,18 @@ pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
 fn read(sources: &SourceSet, options: &Options, problems: &mut Problems) -> (Vec<Resource>, Counts) {
     let mut counts = Counts::default();
     let mut resources = Vec::new();
+    let mut second = (options.reader == YamlReader::Reference).then(SecondOpinion::default);
     for (id, file) in sources.iter() {
         let (documents, mut found) = taut_source::read_documents(file, id, options.reader);
         counts.documents += documents.len();
         let mut outcomes = Vec::new();
         for document in &documents {
             let root = document.tree.root();
+            let before = found.len();
             taut_resources::read_resource(root, id, &options.default_namespace, &mut found, &mut outcomes);
+            if let Some(second) = &mut second {
+                second.ask(root, id, before, &mut found);
+            }
         }
         problems.extend(found);
         for outcome in outcomes {

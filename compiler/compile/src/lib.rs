@@ -9,7 +9,9 @@ mod endpoints;
 mod lower;
 mod origins;
 mod rules;
+mod second_opinion;
 
 pub use compile::{Compiled, Counts, Options, compile};
 pub use rules::all as rules;
 pub use taut_model::Settings;
+pub use taut_resources::{field_table, schema_files};

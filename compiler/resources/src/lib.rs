@@ -7,12 +7,14 @@
 
 mod message;
 
+mod catalogue;
 mod kind;
 mod object;
 
 mod grammar;
 mod limit;
 mod meta;
+mod otherwise;
 mod re2;
 mod read;
 mod rules;
@@ -55,6 +57,7 @@ mod workload_group;
 pub mod gateway_api;
 
 pub use authorization_policy::*;
+pub use catalogue::{field_table, schema_files};
 pub use config_map::*;
 pub use custom_resource_definition::*;
 pub use destination_rule::*;

@@ -8,7 +8,7 @@ use taut_source::{Data, FileId, Node, Problem, Subject, Text};
 
 use crate::kind::{Api, KINDS, Kind, Resource, Spec, Support};
 use crate::meta::{Meta, empty_map};
-use crate::read::{Authority, Read, Reader, closest};
+use crate::read::{Authority, PROBLEMS_MAX, Read, Reader, closest};
 use crate::rules;
 
 /// What became of one object of a document.
@@ -62,6 +62,9 @@ fn read_within(
         && let Some(items) = node.get("items").filter(|items| matches!(items.data(), Data::List))
     {
         for item in items.items() {
+            if PROBLEMS_MAX < problems.len() {
+                return;
+            }
             read_within(item, file, default_namespace, lists - 1, problems, outcomes);
         }
         return;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use taut_source::{Data, FileId, Node, Place, Problem, Rule, Severity, Span, Stage, Subject, Text};
 
 use crate::message::{Field, FieldInfo, Status};
+use crate::otherwise;
 use crate::rules;
 
 /// A value and where it stands.
@@ -99,8 +100,21 @@ impl Reader<'_> {
         Place { file: self.file, span }
     }
 
+    /// Whether enough problems of this file are known. What is found after that is not said, so nothing need be read.
+    pub(crate) fn is_full(&self) -> bool {
+        PROBLEMS_MAX < self.problems.len()
+    }
+
     /// Reports a problem about the resource being read.
     pub fn report(&mut self, rule: &Rule, span: Span, message: String, help: String) {
+        if PROBLEMS_MAX <= self.problems.len() {
+            if PROBLEMS_MAX == self.problems.len() {
+                let message = format!("this file has more than {PROBLEMS_MAX} problems: the rest is not shown");
+                let help = "mend some of those above first".into();
+                self.problems.push(Problem { help, ..rules::TOO_MANY.at(self.place(span), message) });
+            }
+            return;
+        }
         let subject = self.subject.clone();
         let mut problem = Problem { help, subject, ..rule.at(self.place(span), message) };
         if self.authority == Authority::Kubernetes && rule.stage == Stage::Type {
@@ -156,6 +170,14 @@ impl Reader<'_> {
             self.limits(value, limits);
         }
         Some(Some(read))
+    }
+
+    /// Reports a word without quotes that is a string here, and something else to the API server.
+    pub(crate) fn unambiguous(&mut self, node: Node<'_>, text: &str) {
+        if let Some(other) = otherwise::reads(text).filter(|_| otherwise::is_plain(node.written())) {
+            let message = format!("`{}` is `{text}` without quotes, which Kubernetes reads as {other}", node.path());
+            self.report(&rules::AMBIGUOUS, node.span(), message, format!("quote it: \"{text}\""));
+        }
     }
 
     /// Reports all but the first of some keys that exclude each other.
@@ -227,8 +249,9 @@ impl Reader<'_> {
 
     pub(crate) fn unknown_field(&mut self, key: Node<'_>, known: &[&str]) {
         let written = key.text().unwrap_or_default();
-        if written == "<<" {
-            return; // reported as YAML
+        // A merge key is reported as YAML.
+        if written == "<<" || self.is_full() {
+            return;
         }
         let help = match closest(written, known) {
             Some(like) => format!("did you mean `{like}`?"),
@@ -276,6 +299,14 @@ impl Reader<'_> {
         }
     }
 }
+
+/// The most problems that are shown of one file. Each names its way from the top of the document, which takes longer
+/// the longer the document is: this is what bounds the time of a large file in which everything is wrong.
+pub(crate) const PROBLEMS_MAX: usize = 10_000;
+
+/// The longest list of a resource. The API server takes objects of 3 MiB at most, which is about as many items; rules
+/// that compare each with each stay below a second.
+const LIST_MAX: usize = 20_000;
 
 /// A text that fits in a message.
 pub(crate) fn shortened(text: &str) -> String {
@@ -350,7 +381,19 @@ impl<T: Read> Read for Vec<T> {
             return cx.wrong_type(node, "a list");
         }
         // An item that cannot be read is reported and left out: the rest is still checked.
-        Some(node.items().filter_map(|item| T::read(item, cx)).collect())
+        let mut items = Vec::new();
+        for item in node.items() {
+            if LIST_MAX == items.len() {
+                let message = format!("`{}` has more than {LIST_MAX} items", node.path());
+                cx.report(&rules::SIZE, item.span(), message, "split it into several resources".into());
+                break;
+            }
+            if cx.is_full() {
+                break;
+            }
+            items.extend(T::read(item, cx));
+        }
+        Some(items)
     }
 
     fn absent() -> Option<Self> {
@@ -406,12 +449,14 @@ impl<T: Read> ReadPairs for Vec<(At<Text>, T)> {
         }
         let mut pairs: Self = Vec::new();
         for (key, value) in node.pairs() {
-            let name = At { value: Text::new(key.text().unwrap_or_default()), span: key.span() };
-            let Some(value) = T::read(value, cx) else { continue };
-            match pairs.iter_mut().find(|(known, _)| known.value == name.value) {
-                Some(known) => *known = (name, value), // the last one counts; reported as YAML
-                None => pairs.push((name, value)),
+            if cx.is_full() {
+                break;
             }
+            let text = key.text().unwrap_or_default();
+            cx.unambiguous(key, text);
+            let name = At { value: Text::new(text), span: key.span() };
+            let Some(value) = T::read(value, cx) else { continue };
+            pairs.push((name, value)); // one that stands twice is reported as YAML
         }
         Some(pairs)
     }

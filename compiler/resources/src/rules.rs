@@ -42,6 +42,36 @@ metadata:
   labels: {version: "1.10"}"#,
 };
 
+pub(crate) static AMBIGUOUS: Rule = Rule {
+    code: "taut::schema::ambiguous_scalar",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Schema,
+    finds: "a word without quotes that Kubernetes reads as a boolean or a number, where a string is wanted",
+    why: "Kubernetes reads YAML 1.1, where `no` is false and `0777` is 511: the API server refuses it, or another label is meant.",
+    bad: r#"apiVersion: v1
+kind: Namespace
+metadata:
+  name: shop
+  labels: {canary: no}"#,
+    good: r#"apiVersion: v1
+kind: Namespace
+metadata:
+  name: shop
+  labels: {canary: "no"}"#,
+};
+
+pub(crate) static TOO_MANY: Rule = Rule {
+    code: "taut::schema::too_many",
+    istio: None,
+    severity: Severity::Error,
+    stage: Stage::Schema,
+    finds: "a file with more problems than anyone reads",
+    why: "The first ten thousand are shown; most of the rest would be the same again.",
+    bad: "a list of ten thousand resources without names",
+    good: "the same list with names",
+};
+
 pub(crate) static MISSING_FIELD: Rule = Rule {
     code: "taut::schema::missing_field",
     istio: None,
@@ -491,6 +521,8 @@ pub fn all() -> Vec<&'static Rule> {
     vec![
         &UNKNOWN_FIELD,
         &WRONG_TYPE,
+        &AMBIGUOUS,
+        &TOO_MANY,
         &MISSING_FIELD,
         &UNKNOWN_WORD,
         &NOT_A_RESOURCE,

@@ -10,7 +10,10 @@ use crate::rules;
 impl Read for Text {
     fn read(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self> {
         match node.text() {
-            Some(text) => Some(Text::new(text)),
+            Some(text) => {
+                cx.unambiguous(node, text);
+                Some(Text::new(text))
+            }
             None => cx.wrong_type(node, "a string"),
         }
     }
@@ -149,7 +152,10 @@ impl Read for IntOrText {
     fn read(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self> {
         match node.data() {
             Data::Int(value) => Some(IntOrText::Int(value)),
-            Data::Text(text) => Some(IntOrText::Text(Text::new(text))),
+            Data::Text(text) => {
+                cx.unambiguous(node, text);
+                Some(IntOrText::Text(Text::new(text)))
+            }
             _ => cx.wrong_type(node, "a number or a string"),
         }
     }

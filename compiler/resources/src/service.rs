@@ -27,7 +27,19 @@ keyword! {
         /// Every one.
         Cluster = "Cluster";
         /// Those on the client's own node.
-        Local = "Local";
+        Local = "Local", refused("a proxy does not know its node: take it away");
+    }
+}
+
+keyword! {
+    /// Which endpoints are preferred.
+    pub enum TrafficDistribution {
+        /// Those of the client's zone.
+        PreferClose = "PreferClose", refused("all endpoints count alike: take it away");
+        /// Those of the client's zone.
+        PreferSameZone = "PreferSameZone", refused("all endpoints count alike: take it away");
+        /// Those of the client's node.
+        PreferSameNode = "PreferSameNode", refused("all endpoints count alike: take it away");
     }
 }
 
@@ -48,10 +60,10 @@ message! {
         external_name: Option<At<Text>> = "externalName";
         /// Whether only endpoints on the client's own node are used.
         internal_traffic_policy: Option<At<InternalTrafficPolicy>> = "internalTrafficPolicy";
-        /// Which endpoints are preferred: `PreferClose`, `PreferSameZone` or `PreferSameNode`.
-        traffic_distribution: Option<At<Text>> = "trafficDistribution";
+        /// Which endpoints are preferred.
+        traffic_distribution: Option<At<TrafficDistribution>> = "trafficDistribution";
         /// Whether endpoints that are not ready count as if they were.
-        publish_not_ready_addresses: Option<At<bool>> = "publishNotReadyAddresses";
+        publish_not_ready_addresses: Option<At<bool>> = "publishNotReadyAddresses", inert("the cluster writes it into the EndpointSlices");
     }
     where check(Service::check);
 }

@@ -55,6 +55,11 @@ pub(super) fn read(text: &Arc<str>, chunk: Range<usize>, file: FileId, problems:
     match outcome {
         Ok(()) => Some(tree),
         Err(_) if fatal => None, // already reported, with a better place
+        // serde_yaml counts the steps that aliases cost, and does not say where they ran out.
+        Err(error) if error.location().is_none() && error.to_string().contains("repetition limit") => {
+            problems.push(too_large(base.place(0, 1)));
+            None
+        }
         Err(error) => {
             let at = error.location().map_or(0, |location| location.index());
             problems.push(SYNTAX.at(base.place(at, at + 1), error.to_string()));
