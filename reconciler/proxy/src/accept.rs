@@ -98,7 +98,7 @@ impl Accepted {
         tokio::select! {
             biased;
             sniffed = timeout(IDLE_MAX, sniff(stream)) => sniffed?,
-            () = self.worker.shared.drain.late() => Err(io::Error::other("the proxy stops, and nothing has come")),
+            () = self.worker.shared.drains.of(self.role).late() => Err(io::Error::other("the proxy stops, and nothing has come")),
         }
     }
 

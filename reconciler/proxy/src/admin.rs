@@ -93,7 +93,7 @@ fn page(proxy: &Proxy, method: &Method, path: &str) -> Response<Full<Bytes>> {
         }
         (_, "/drain") => text(StatusCode::METHOD_NOT_ALLOWED, "POST to drain\n".to_owned()),
         (_, "/healthz") => text(StatusCode::OK, "alive\n".to_owned()),
-        (_, "/ready" | "/healthz/ready") => match (proxy.shared.drain.stage(), &world) {
+        (_, "/ready" | "/healthz/ready") => match (proxy.shared.drains.stage(), &world) {
             (Stage::Serving, Some(_)) => text(StatusCode::OK, "ready\n".to_owned()),
             (Stage::Serving, None) => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "not ready: no snapshot is active yet\n".to_owned())

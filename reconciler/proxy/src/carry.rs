@@ -71,7 +71,7 @@ pub(crate) async fn carry(stream: Rewound<Stream>, connection: Connection, world
             () = clock.idle_for(idle_max) => {}
         }
     };
-    shared.drain.run(copy).await;
+    shared.drains.of(connection.role).run(copy).await;
     worker.series.tcp_closed(&key, above.bytes, below.bytes);
 }
 

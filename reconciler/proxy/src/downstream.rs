@@ -113,14 +113,14 @@ pub(crate) async fn serve_http(stream: Rewound<Stream>, connection: Connection) 
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
             .serve_connection(io, service);
-        shared.drain.enter().run(http, new, |http| http.graceful_shutdown()).await
+        shared.drains.of(connection.role).enter().run(http, new, |http| http.graceful_shutdown()).await
     } else {
         let http = http1::Builder::new()
             .header_read_timeout(None) // `pace` does this without a timer for every request
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(io, service)
             .with_upgrades();
-        shared.drain.enter().run(http, new, |http| http.graceful_shutdown()).await
+        shared.drains.of(connection.role).enter().run(http, new, |http| http.graceful_shutdown()).await
     };
     if let Some(Err(error)) = ended {
         if timed_out(&error) {

@@ -13,6 +13,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use crate::config::Role;
+
 /// How long a connection whose first request has not come yet is kept open when the proxy closes: it is on its way.
 const LATE_MAX: Duration = Duration::from_secs(1);
 
@@ -29,7 +31,31 @@ pub(crate) enum Stage {
     Cutting = 3,
 }
 
-/// The connections of a proxy, and how far it is with stopping.
+/// What stops in turn: requests of others end first, since the application may need its own requests to answer them.
+#[derive(Debug, Default)]
+pub(crate) struct Drains {
+    /// What others ask of the workload, or of a gateway.
+    pub(crate) others: Arc<Drain>,
+    /// What the application asks of others.
+    pub(crate) own: Arc<Drain>,
+}
+
+impl Drains {
+    /// The one for connections to a listener of this role.
+    pub(crate) fn of(&self, role: Role) -> &Arc<Drain> {
+        match role {
+            Role::Inbound { .. } | Role::Gateway { .. } => &self.others,
+            Role::Outbound { .. } | Role::OutboundAny => &self.own,
+        }
+    }
+
+    /// How far the proxy is: it stops as soon as others are asked to leave.
+    pub(crate) fn stage(&self) -> Stage {
+        self.others.stage()
+    }
+}
+
+/// Connections of a proxy, and how far it is with stopping to serve them.
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     stage: AtomicU8,

@@ -64,7 +64,7 @@ impl Listening {
 /// Accepts connections until the listener is stopped.
 pub(crate) async fn accept_all(worker: Arc<Worker>, listening: Arc<Listening>) {
     // A proxy that stops waits until all who have connected were accepted. Made first, so that it ends after the listener.
-    let _accepting = worker.shared.drain.enter();
+    let _accepting = worker.shared.drains.of(listening.role).enter();
     let socket = listening.socket().as_ref().map(std::net::TcpListener::try_clone);
     let listener = match socket.map(|socket| socket.and_then(TcpListener::from_std)) {
         Some(Ok(listener)) => listener,
@@ -106,7 +106,7 @@ pub(crate) async fn accept_all(worker: Arc<Worker>, listening: Arc<Listening>) {
 
 fn take(worker: &Arc<Worker>, role: Role, stream: TcpStream, remote: SocketAddr) {
     // Counted at once: a proxy that stops waits for it.
-    let entered = worker.shared.drain.enter();
+    let entered = worker.shared.drains.of(role).enter();
     let serve = serve_connection(worker.clone(), role, stream, remote);
     tokio::spawn(entered.run(serve, || true, |_| {}));
 }

@@ -143,7 +143,7 @@ impl Proxy {
             principal,
             labels,
             counters: Default::default(),
-            drain: Default::default(),
+            drains: Default::default(),
             connections: Default::default(),
             log: access_log.map(Log::start).transpose().map_err(ProxyError::Workers)?,
             began: Instant::now(),
@@ -181,19 +181,24 @@ impl Proxy {
         self.endpoint.subscribe()
     }
 
-    /// Stops without losing a request: says that it is leaving, waits until others know, takes no more connections, lets
-    /// what is under way end, and cuts what has not ended by the deadline.
+    /// Stops without losing a request: says that it is leaving, waits until others know, takes no more connections of theirs,
+    /// and lets what is under way end. Then the same for what the application asks of others, which it may have needed to
+    /// answer them. What has not ended by the deadline is cut.
     pub async fn drain(&self) {
-        let drain = &self.shared.drain;
-        drain.advance(Stage::Leaving);
+        let drains = &self.shared.drains;
+        drains.others.advance(Stage::Leaving);
         self.report_endpoint();
         sleep(self.drain.notice).await;
-        self.listening.iter().chain(&self.changing.listening()).for_each(|listening| listening.stop());
-        drain.advance(Stage::Closing);
-        if !drain.empty(self.drain.deadline).await {
-            tracing::warn!(connections = drain.connections(), "the deadline is over: open connections are cut");
-            drain.advance(Stage::Cutting);
-            drain.empty(CUT_MAX).await;
+        let deadline = tokio::time::Instant::now() + self.drain.deadline;
+        for (drain, for_others) in [(&drains.others, true), (&drains.own, false)] {
+            let bound = self.listening.iter().cloned().chain(self.changing.listening());
+            bound.filter(|it| it.role.is_for_others() == for_others).for_each(|listening| listening.stop());
+            drain.advance(Stage::Closing);
+            if !drain.empty(deadline.saturating_duration_since(tokio::time::Instant::now())).await {
+                tracing::warn!(connections = drain.connections(), "the deadline is over: open connections are cut");
+                drain.advance(Stage::Cutting);
+                drain.empty(CUT_MAX).await;
+            }
         }
         if let Some(log) = &self.shared.log {
             log.flush();
@@ -248,7 +253,7 @@ impl Proxy {
             ports: ports.into_values().collect(),
             identity,
             weight: 0,
-            draining: self.shared.drain.stage() != Stage::Serving,
+            draining: self.shared.drains.stage() != Stage::Serving,
         })
     }
 }

@@ -224,7 +224,13 @@ fn pass_back(
     }
     if let (Some(client_side), Some(endpoint_side), Some(to)) = (client_side, endpoint_side, upgraded_to) {
         headers::write_upgrade(&mut head.headers, to);
-        tunnel::join(connection.worker.shared.drain.clone(), client_side, endpoint_side, exchange, lease);
+        tunnel::join(
+            connection.worker.shared.drains.of(connection.role).clone(),
+            client_side,
+            endpoint_side,
+            exchange,
+            lease,
+        );
         return Response::from_parts(head, Outgoing::empty());
     }
     Response::from_parts(head, Outgoing::passing(body, exchange, lease, limit))
@@ -237,7 +243,8 @@ fn leave(connection: &Connection, mut response: Response<Outgoing>) -> Response<
         response.headers_mut().insert(header::SERVER, headers::SERVER);
     }
     let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if !connection.http2 && !switching && connection.worker.shared.drain.stage() != Stage::Serving {
+    if !connection.http2 && !switching && connection.worker.shared.drains.of(connection.role).stage() != Stage::Serving
+    {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -99,7 +99,6 @@ impl Runner for Proxy {
         });
         drop(state);
         self.report_endpoint();
-        tracing::info!(snapshot = %snapshot.short(), generation, "activated");
     }
 
     fn endpoints(&self, endpoints: &EndpointSet) {

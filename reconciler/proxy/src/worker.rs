@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::balance::Draws;
-use crate::drain::Drain;
+use crate::drain::Drains;
 use crate::limits::Gauge;
 use crate::listen::{Listening, accept_all};
 use crate::telemetry::counters::Counters;
@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     pub(crate) inward: Inward,
     pub(crate) labels: Labels,
     pub(crate) counters: Counters,
-    pub(crate) drain: Arc<Drain>,
+    pub(crate) drains: Drains,
     /// Connections from below.
     pub(crate) connections: Arc<Gauge>,
     pub(crate) log: Option<Log>,

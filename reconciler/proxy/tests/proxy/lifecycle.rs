@@ -181,6 +181,27 @@ impl Running {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn until_requests_of_others_have_ended_the_application_can_ask_what_it_needs_for_them() {
+    let (own, other) = (App::start("own").await, App::start("v1").await);
+    let roles = [Role::Inbound { port: PORT, application: own.address }, Role::Outbound { port: PORT }];
+    let sidecar = Running::start("frontend", &roles, Issuer::new().identity("frontend"));
+    let inbound = Case::serving(MtlsMode::Permissive, None).inbound;
+    sidecar.activate(Case { inbound, ..Case::orders(&cluster(""), vec![], Objects::default()) });
+    sidecar.endpoints(vec![endpoint("orders-1", "v1", other.address)]);
+    let [inward, outward] = [0, 1].map(|at: usize| sidecar.proxy.addresses().binds[at].address);
+    let under_way = tokio::spawn(async move { get(inward, "frontend", "/wait").await });
+    own.until_waiting(1).await;
+    let proxy = sidecar.proxy.clone();
+    let drained = tokio::spawn(async move { proxy.drain().await });
+    until_refused(inward).await;
+    assert_eq!(get(outward, "orders:8080", "/").await.app(), "v1", "on a new connection");
+    own.gate.notify_waiters();
+    assert_eq!(under_way.await.unwrap().status, 200);
+    drained.await.unwrap();
+    until_refused(outward).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_end_by_the_deadline_is_cut() {
     let app = App::start("v1").await;
     let mut config = config("orders", &[Role::Inbound { port: PORT, application: app.address }]);
