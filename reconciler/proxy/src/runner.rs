@@ -69,7 +69,7 @@ impl Runner for Proxy {
         prepared
     }
 
-    fn activate(&self, prepared: Prepared, snapshot: Digest, generation: u64) {
+    fn activate(&self, prepared: Prepared, _: Digest, generation: u64) {
         let Prepared { mut world, fresh, listening, directory } = prepared;
         world.generation = generation;
         let mut state = self.changing.state();
