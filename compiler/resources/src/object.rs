@@ -9,6 +9,7 @@ use taut_source::{Data, FileId, Node, Problem, Subject, Text};
 use crate::kind::{Api, KINDS, Kind, Resource, Spec, Support};
 use crate::meta::{Meta, empty_map};
 use crate::read::{Authority, PROBLEMS_MAX, Read, Reader, closest};
+use crate::reported::Reported;
 use crate::rules;
 
 /// What became of one object of a document.
@@ -120,7 +121,10 @@ fn read_object(
     }
     let resource = spec
         .zip(cx.subject.clone())
-        .map(|(spec, subject)| Box::new(Resource { file, subject, span: node.span(), meta, spec }));
+        .map(|(spec, subject)| {
+            let reported = Reported::of(node);
+            Box::new(Resource { file, subject, span: node.span(), meta, spec, reported })
+        });
     refuse(known, resource.as_deref(), node, &mut cx);
     resource.map_or(Outcome::Broken, Outcome::Read)
 }
