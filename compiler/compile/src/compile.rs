@@ -57,7 +57,7 @@ pub struct Compiled {
 pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
     let mut problems = Problems::default();
     let (resources, counts) = read(sources, options, &mut problems);
-    let mesh = taut_model::resolve(&resources, options.settings.clone());
+    let mesh = taut_model::resolve(&resources, options.settings.clone(), taut_model::MeshWide::default());
     taut_model::check::check(&mesh, &mut problems);
     let mut source_map = origins::empty();
     let mut snapshot = None;

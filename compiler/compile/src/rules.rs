@@ -10,7 +10,7 @@ pub fn all() -> Vec<&'static Rule> {
     let mut rules = taut_source::yaml_rules();
     rules.extend(taut_resources::rules());
     rules.push(&SECOND_OPINION);
-    rules.extend(taut_model::check::CHECKS.iter().map(|check| check.rule));
+    rules.extend(taut_model::check::checks().map(|check| check.rule));
     rules.sort_by_key(|rule| rule.code);
     rules
 }

@@ -157,7 +157,14 @@ fn read_spec(node: Node<'_>, known: &Kind, cx: &mut Reader<'_>) -> Option<Spec> 
     }
     match node.get("spec").filter(|spec| !spec.is_null()) {
         Some(spec) => (known.read)(spec, cx),
-        None if known.api == Api::RequiredSpec => cx.missing(node, "spec"),
+        None if known.api == Api::RequiredSpec => {
+            let _: Option<()> = cx.missing(node, "spec");
+            // It is looked at all the same, for what its name and status say; what its spec lacks was said already.
+            let before = cx.problems.len();
+            let read = (known.read)(empty_map(node).root(), cx);
+            cx.problems.truncate(before);
+            read
+        }
         // A spec that is left out is an empty one, as the API server has it.
         None => (known.read)(empty_map(node).root(), cx),
     }

@@ -191,6 +191,12 @@ impl Problems {
         self.found
     }
 
+    /// The problems as they were found, to be looked through once more.
+    #[must_use]
+    pub fn into_all(self) -> Vec<Problem> {
+        self.found
+    }
+
     /// The problems as they were found.
     #[must_use]
     pub fn as_slice(&self) -> &[Problem] {
