@@ -6,6 +6,8 @@ mod authz;
 mod envoy_filter;
 mod gateway;
 mod injection;
+mod kubernetes_gateway;
+mod mesh_wide;
 mod metadata;
 mod route;
 mod rule;
@@ -37,6 +39,8 @@ static AREAS: &[&[Check]] = &[
     envoy_filter::CHECKS,
     gateway::CHECKS,
     injection::CHECKS,
+    kubernetes_gateway::CHECKS,
+    mesh_wide::CHECKS,
     metadata::CHECKS,
     route::CHECKS,
     rule::CHECKS,

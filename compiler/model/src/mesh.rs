@@ -90,6 +90,8 @@ pub struct MeshWide<'r> {
     pub config: Option<(FileId, &'r MeshConfig)>,
     /// MeshNetworks.
     pub networks: Option<(FileId, &'r MeshNetworks)>,
+    /// The time, in seconds since 1970, for whoever asks what is wrong today. None asks what is wrong at any time.
+    pub now_s: Option<i64>,
 }
 
 /// The mesh.

@@ -119,12 +119,10 @@ fn read_object(
         let tried_out = matches!(&spec, Some(Spec::AuthorizationPolicy(policy)) if policy.can_be_tried_out());
         meta.check_annotations(tried_out, &mut cx);
     }
-    let resource = spec
-        .zip(cx.subject.clone())
-        .map(|(spec, subject)| {
-            let reported = Reported::of(node);
-            Box::new(Resource { file, subject, span: node.span(), meta, spec, reported })
-        });
+    let resource = spec.zip(cx.subject.clone()).map(|(spec, subject)| {
+        let reported = Reported::of(node);
+        Box::new(Resource { file, subject, span: node.span(), meta, spec, reported })
+    });
     refuse(known, resource.as_deref(), node, &mut cx);
     resource.map_or(Outcome::Broken, Outcome::Read)
 }

@@ -163,6 +163,12 @@ pub struct Problems {
     found: Vec<Problem>,
 }
 
+impl FromIterator<Problem> for Problems {
+    fn from_iter<T: IntoIterator<Item = Problem>>(problems: T) -> Problems {
+        Problems { found: problems.into_iter().collect() }
+    }
+}
+
 impl Problems {
     /// Adds one.
     pub fn push(&mut self, problem: Problem) {

@@ -78,10 +78,10 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
             }
             let Some(running) = pod.proxy().and_then(|proxy| proxy.image.as_ref()) else { continue };
             let variant = variant(mesh, pod);
-            let wanted =
-                if injector.absolute || variant.is_empty() { image.clone() } else { format!("{image}-{variant}") };
+            let plain = running.as_str() == image;
+            let varied = !injector.absolute && !variant.is_empty() && running.as_str() == format!("{image}-{variant}");
             // One that the injector is still to fill in has no image yet.
-            if running.as_str() != "auto" && running.as_str() != wanted {
+            if running.as_str() != "auto" && !plain && !varied {
                 others.push(pod);
             }
         }
