@@ -3,8 +3,12 @@
 use harness::compile_text;
 use taut_source::Rule;
 
-/// Rules whose bad input is no text that could be shown, each tested where it is made.
+/// Rules whose bad input is no text that could be shown, or stands in a file of its own: each tested where it is made.
 const DESCRIBED: &[&str] = &[
+    "taut::exception::expired",
+    "taut::exception::unreadable",
+    "taut::exception::unused",
+    "taut::mesh_wide::unknown_registry",
     "taut::schema::second_opinion",
     "taut::schema::too_many",
     "taut::yaml::not_utf8",

@@ -29,6 +29,12 @@ fn help_fits_a_screen_and_names_every_command() {
 }
 
 #[test]
+fn a_rule_is_explained_with_a_mesh_that_breaks_it_and_one_that_does_not() {
+    golden("explain", &["explain", "IST0118"], "");
+    golden("explain-unknown", &["explain", "IST9999"], "");
+}
+
+#[test]
 fn a_problem_shows_the_line_both_places_and_what_to_type() {
     let mesh = "\
 apiVersion: v1

@@ -1,12 +1,12 @@
 //! The pipeline: sources, documents, resources, model, snapshot.
 
-use taut_model::Settings;
-use taut_resources::{Outcome, Resource};
+use taut_model::{MeshWide, Settings};
+use taut_resources::{MeshConfig, MeshNetworks, Outcome, Resource};
 use taut_snapshot::{EndpointSet, Snapshot, SourceMap};
-use taut_source::{Problem, Problems, SourceSet, YamlReader};
+use taut_source::{FileId, Problem, Problems, SourceSet, YamlReader};
 
 use crate::second_opinion::SecondOpinion;
-use crate::{endpoints, lower, origins};
+use crate::{endpoints, exceptions, lower, origins};
 
 /// What a compilation depends on besides the files.
 #[derive(Clone, Debug)]
@@ -17,12 +17,26 @@ pub struct Options {
     pub settings: Settings,
     /// Which reader reads YAML.
     pub reader: YamlReader,
+    /// The name of the file among the sources that is MeshConfig as a whole.
+    pub mesh_config: Option<String>,
+    /// The name of the file among the sources that is MeshNetworks as a whole.
+    pub mesh_networks: Option<String>,
+    /// The time, in seconds since 1970, for whoever asks what is wrong today: certificates and exceptions that have
+    /// expired are problems then. Without it the result depends on the sources alone, as a snapshot must.
+    pub now_s: Option<i64>,
 }
 
 impl Default for Options {
     /// Istio's settings, and the namespace `default`, as kubectl has it.
     fn default() -> Self {
-        Options { default_namespace: "default".into(), settings: Settings::default(), reader: YamlReader::default() }
+        Options {
+            default_namespace: "default".into(),
+            settings: Settings::default(),
+            reader: YamlReader::default(),
+            mesh_config: None,
+            mesh_networks: None,
+            now_s: None,
+        }
     }
 }
 
@@ -56,9 +70,17 @@ pub struct Compiled {
 #[must_use]
 pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
     let mut problems = Problems::default();
-    let (resources, counts) = read(sources, options, &mut problems);
-    let mesh = taut_model::resolve(&resources, options.settings.clone());
+    let (read, counts) = read(sources, options, &mut problems);
+    let settings = settings(options, read.config.as_ref());
+    let wide = MeshWide {
+        config: read.config.as_ref().map(|(file, config)| (*file, config)),
+        networks: read.networks.as_ref().map(|(file, networks)| (*file, networks)),
+        now_s: options.now_s,
+    };
+    let mesh = taut_model::resolve(&read.resources, settings, wide);
     taut_model::check::check(&mesh, &mut problems);
+    let problems = exceptions::apply(problems.into_all(), sources, &read.resources, options.now_s);
+    let problems: Problems = problems.into_iter().collect();
     let mut source_map = origins::empty();
     let mut snapshot = None;
     if !problems.fatal() {
@@ -70,16 +92,33 @@ pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
     Compiled { snapshot, source_map, endpoints, problems: problems.into_sorted(), counts }
 }
 
-fn read(sources: &SourceSet, options: &Options, problems: &mut Problems) -> (Vec<Resource>, Counts) {
+/// What the sources hold.
+#[derive(Default)]
+struct Sources {
+    resources: Vec<Resource>,
+    config: Option<(FileId, MeshConfig)>,
+    networks: Option<(FileId, MeshNetworks)>,
+}
+
+fn read(sources: &SourceSet, options: &Options, problems: &mut Problems) -> (Sources, Counts) {
     let mut counts = Counts::default();
-    let mut resources = Vec::new();
+    let mut read = Sources::default();
     let mut second = (options.reader == YamlReader::Reference).then(SecondOpinion::default);
-    for (id, file) in sources.iter() {
+    for (id, file) in sources.iter().filter(|(_, file)| !exceptions::is_exceptions(&file.name)) {
+        let is = |name: &Option<String>| name.as_deref() == Some(&*file.name);
         let (documents, mut found) = taut_source::read_documents(file, id, options.reader);
         counts.documents += documents.len();
         let mut outcomes = Vec::new();
         for document in &documents {
             let root = document.tree.root();
+            if is(&options.mesh_config) {
+                read.config = taut_resources::read_mesh_config(root, id, &mut found).map(|config| (id, config));
+                continue;
+            }
+            if is(&options.mesh_networks) {
+                read.networks = taut_resources::read_mesh_networks(root, id, &mut found).map(|networks| (id, networks));
+                continue;
+            }
             let before = found.len();
             taut_resources::read_resource(root, id, &options.default_namespace, &mut found, &mut outcomes);
             if let Some(second) = &mut second {
@@ -89,12 +128,28 @@ fn read(sources: &SourceSet, options: &Options, problems: &mut Problems) -> (Vec
         problems.extend(found);
         for outcome in outcomes {
             match outcome {
-                Outcome::Read(resource) => resources.push(*resource),
+                Outcome::Read(resource) => read.resources.push(*resource),
                 Outcome::Foreign => counts.foreign += 1,
                 Outcome::Broken => {}
             }
         }
     }
-    counts.resources = resources.len();
-    (resources, counts)
+    counts.resources = read.resources.len();
+    (read, counts)
+}
+
+/// The settings of the options, with what MeshConfig says instead.
+fn settings(options: &Options, config: Option<&(FileId, MeshConfig)>) -> Settings {
+    let mut settings = options.settings.clone();
+    let Some((_, config)) = config else { return settings };
+    if let Some(domain) = config.trust_domain.as_ref().filter(|domain| !domain.is_empty()) {
+        settings.trust_domain = domain.value.clone();
+    }
+    if let Some(root) = config.root_namespace.as_ref().filter(|root| !root.is_empty()) {
+        settings.root_namespace = root.value.clone();
+    }
+    if !config.trust_domain_aliases.is_empty() {
+        settings.trust_domain_aliases = config.trust_domain_aliases.iter().map(|alias| alias.value.clone()).collect();
+    }
+    settings
 }

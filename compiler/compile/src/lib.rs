@@ -6,6 +6,7 @@
 
 mod compile;
 mod endpoints;
+mod exceptions;
 mod lower;
 mod origins;
 mod rules;

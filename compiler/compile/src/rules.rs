@@ -2,6 +2,7 @@
 
 use taut_source::Rule;
 
+use crate::exceptions;
 use crate::second_opinion::SECOND_OPINION;
 
 /// All rules of all stages, sorted by code.
@@ -10,7 +11,8 @@ pub fn all() -> Vec<&'static Rule> {
     let mut rules = taut_source::yaml_rules();
     rules.extend(taut_resources::rules());
     rules.push(&SECOND_OPINION);
-    rules.extend(taut_model::check::CHECKS.iter().map(|check| check.rule));
+    rules.extend(taut_model::check::checks().map(|check| check.rule));
+    rules.extend(exceptions::RULES);
     rules.sort_by_key(|rule| rule.code);
     rules
 }

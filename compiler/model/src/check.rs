@@ -2,23 +2,24 @@
 //!
 //! Owns: the list of checks. May not: change the mesh. Every check reports all it finds and knows nothing of the others.
 
-mod ambiguous_port;
-mod bad_certificate;
-mod conflicting_hosts;
-mod empty_subset;
-mod gateway_without_workload;
-mod host_not_in_gateway;
-mod server_dropped;
-mod unknown_gateway;
-mod unknown_host;
-mod unknown_port;
-mod unknown_rule_host;
-mod unknown_secret;
-mod unknown_subset;
-mod unselected_policy;
+mod authz;
+mod envoy_filter;
+mod gateway;
+mod injection;
+mod kubernetes_gateway;
+mod mesh_wide;
+mod metadata;
+mod route;
+mod rule;
+mod security;
+mod service;
+mod sidecar;
+mod telemetry;
+mod webhook;
+mod workload;
 
-use taut_resources::{Destination, HttpRoute};
-use taut_source::{Place, Problem, Problems, Related, Rule};
+use taut_resources::{Destination, Labels, Resource, VirtualService};
+use taut_source::{Place, Problem, Problems, Related, Rule, Span};
 
 use crate::mesh::{Mesh, Of, Routing};
 use crate::{Host, ServiceId, expand};
@@ -32,29 +33,86 @@ pub struct Check {
     pub run: fn(&Mesh<'_>, &mut Problems),
 }
 
-/// Every check, by code.
-pub static CHECKS: &[Check] = &[
-    ambiguous_port::CHECK,
-    bad_certificate::CHECK,
-    conflicting_hosts::CHECK,
-    empty_subset::CHECK,
-    gateway_without_workload::CHECK,
-    host_not_in_gateway::CHECK,
-    server_dropped::CHECK,
-    unknown_gateway::CHECK,
-    unknown_host::CHECK,
-    unknown_port::CHECK,
-    unknown_rule_host::CHECK,
-    unknown_secret::CHECK,
-    unknown_subset::CHECK,
-    unselected_policy::CHECK,
+/// Every check, area by area.
+static AREAS: &[&[Check]] = &[
+    authz::CHECKS,
+    envoy_filter::CHECKS,
+    gateway::CHECKS,
+    injection::CHECKS,
+    kubernetes_gateway::CHECKS,
+    mesh_wide::CHECKS,
+    metadata::CHECKS,
+    route::CHECKS,
+    rule::CHECKS,
+    security::CHECKS,
+    service::CHECKS,
+    sidecar::CHECKS,
+    telemetry::CHECKS,
+    webhook::CHECKS,
+    workload::CHECKS,
 ];
+
+/// Every check.
+pub fn checks() -> impl Iterator<Item = &'static Check> {
+    AREAS.iter().copied().flatten()
+}
 
 /// Runs every check.
 pub fn check(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for check in CHECKS {
-        (check.run)(mesh, problems);
+    let mut found = Problems::default();
+    for check in checks() {
+        (check.run)(mesh, &mut found);
     }
+    problems.extend(found.into_all().into_iter().filter(|problem| !is_about_kubernetes_own(problem)));
+}
+
+/// Namespaces that Kubernetes itself runs in. What is wrong there is nobody's who writes a mesh.
+const KUBERNETES_OWN: &[&str] = &["kube-system", "kube-public", "kube-node-lease", "local-path-storage"];
+
+fn is_kubernetes_own(namespace: &str) -> bool {
+    KUBERNETES_OWN.contains(&namespace)
+}
+
+fn is_about_kubernetes_own(problem: &Problem) -> bool {
+    let Some(subject) = &problem.subject else { return false };
+    let namespace = if subject.kind == "Namespace" { Some(&subject.name) } else { subject.namespace.as_ref() };
+    namespace.is_some_and(|namespace| is_kubernetes_own(namespace))
+}
+
+/// A problem of a resource, wherever the resource is from.
+fn on(resource: &Resource, rule: &Rule, span: Span, message: impl Into<String>, help: impl Into<String>) -> Problem {
+    let at = Place { file: resource.file, span };
+    Problem { subject: Some(resource.subject.clone()), help: help.into(), ..rule.at(at, message.into()) }
+}
+
+/// The place of a whole resource: where its name is written.
+fn place_of(resource: &Resource) -> Place {
+    Place { file: resource.file, span: name_of(resource) }
+}
+
+/// Where the name of a resource is written.
+fn name_of(resource: &Resource) -> Span {
+    resource.meta.name.as_ref().map_or(resource.span, |name| name.span)
+}
+
+/// `namespace/name`, or the name alone where there is no namespace.
+fn full_name(resource: &Resource) -> String {
+    match &resource.subject.namespace {
+        Some(namespace) => format!("{namespace}/{}", resource.subject.name),
+        None => resource.subject.name.to_string(),
+    }
+}
+
+/// Where the labels of a selector are written.
+fn span_of_labels(labels: &Labels) -> Option<Span> {
+    let first = labels.0.first()?;
+    let last = labels.0.last()?;
+    Some(first.0.span.to(last.1.span))
+}
+
+/// `a=b,c=d`.
+fn shown_labels(labels: &Labels) -> String {
+    labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
 }
 
 /// A problem of a resource.
@@ -71,20 +129,41 @@ struct Destined<'m, 'r> {
     routing: &'m Routing<'r>,
     destination: &'r Destination,
     host: Host,
+    /// The service that the clients mean; none if some of them see none.
     service: Option<ServiceId>,
+    /// Whether requests are copied there, rather than sent.
+    mirror: bool,
 }
 
-/// Every destination of every virtual service.
+/// Every destination of every virtual service, those of TCP and of copies included.
 fn destinations<'m, 'r>(mesh: &'m Mesh<'r>) -> impl Iterator<Item = Destined<'m, 'r>> {
     mesh.routings.iter().flat_map(move |routing| {
-        let rules: &'r [HttpRoute] = &routing.of.spec.http;
-        rules.iter().flat_map(|rule| &rule.route).map(move |to| {
-            let namespace = routing.of.namespace();
-            let host = expand(&to.destination.host, namespace, &mesh.settings);
-            let service = mesh.service_for(&host, namespace);
-            Destined { routing, destination: &to.destination, host, service }
+        let spec: &'r VirtualService = routing.of.spec;
+        let http = spec.http.iter().flat_map(|rule| &rule.route).map(|to| (&to.destination, false));
+        let tls = spec.tls.iter().flat_map(|rule| &rule.route).map(|to| (&to.destination, false));
+        let tcp = spec.tcp.iter().flat_map(|rule| &rule.route).map(|to| (&to.destination, false));
+        let mirrors = spec.http.iter().flat_map(|rule| {
+            rule.mirror.iter().chain(rule.mirrors.iter().map(|mirror| &mirror.destination)).map(|to| (to, true))
+        });
+        http.chain(tls).chain(tcp).chain(mirrors).map(move |(destination, mirror)| {
+            let host = expand(&destination.host, routing.of.namespace(), &mesh.settings);
+            let service = service_of(mesh, routing, &host);
+            Destined { routing, destination, host, service, mirror }
         })
     })
+}
+
+/// The service that the clients of a virtual service mean by a host: those of the namespaces that it is exported to.
+fn service_of(mesh: &Mesh<'_>, routing: &Routing<'_>, host: &str) -> Option<ServiceId> {
+    let mut clients = routing.visibility.named().peekable();
+    if clients.peek().is_none() {
+        return mesh.service_for(host, routing.of.namespace());
+    }
+    let mut first = None;
+    for client in clients {
+        first = first.or(Some(mesh.service_for(host, client)?));
+    }
+    first
 }
 
 /// A list for a help line: `a, b and 3 more`.
@@ -97,6 +176,3 @@ fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
     }
     text
 }
-
-#[cfg(test)]
-mod tests;

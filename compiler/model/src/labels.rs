@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use taut_resources::Labels;
+use taut_resources::{LabelOperator, LabelSelector, Labels};
 
 use crate::Text;
 
@@ -17,4 +17,22 @@ pub fn selects(selector: &Labels, labels: &LabelSet) -> bool {
 
 pub(crate) fn label_set(labels: &Labels) -> LabelSet {
     labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Whether a selector as Kubernetes writes it admits an object, of which a label is asked for by name. A missing
+/// selector admits everything.
+pub(crate) fn selector_admits<'l>(selector: Option<&LabelSelector>, label: &dyn Fn(&str) -> Option<&'l str>) -> bool {
+    let Some(selector) = selector else { return true };
+    let equal = selector.match_labels.iter().all(|(name, value)| label(name) == Some(value.as_str()));
+    equal
+        && selector.match_expressions.iter().all(|expression| {
+            let value = label(&expression.key);
+            let listed = || value.is_some_and(|value| expression.values.iter().any(|it| it.as_str() == value));
+            match expression.operator.value {
+                LabelOperator::In => listed(),
+                LabelOperator::NotIn => !listed(),
+                LabelOperator::Exists => value.is_some(),
+                LabelOperator::DoesNotExist => value.is_none(),
+            }
+        })
 }

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use taut_resources::{
-    AuthorizationPolicy, DestinationRule, EndpointSlice, Gateway, Labels, PeerAuthentication, Resource, Secret, Spec,
-    VirtualService, WorkloadEntry,
+    AuthorizationPolicy, DestinationRule, EndpointSlice, Gateway, Labels, MeshConfig, MeshNetworks, PeerAuthentication,
+    Resource, Secret, Spec, VirtualService, WorkloadEntry,
 };
-use taut_source::Place;
+use taut_source::{FileId, Place};
 
+use crate::inventory::Inventory;
 use crate::labels::LabelSet;
+use crate::pod::{Pods, injection_is_said};
 use crate::{Host, Service, ServiceId, Settings, Text, Visibility, Workload, WorkloadId, expand, is_wildcard, selects};
 
 /// A resource of one kind.
@@ -81,11 +83,30 @@ pub struct Traffic<'r> {
     pub visibility: Visibility,
 }
 
+/// What a mesh is told beside its resources, each with the file it stands in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MeshWide<'r> {
+    /// MeshConfig.
+    pub config: Option<(FileId, &'r MeshConfig)>,
+    /// MeshNetworks.
+    pub networks: Option<(FileId, &'r MeshNetworks)>,
+    /// The time, in seconds since 1970, for whoever asks what is wrong today. None asks what is wrong at any time.
+    pub now_s: Option<i64>,
+}
+
 /// The mesh.
 #[derive(Debug)]
 pub struct Mesh<'r> {
     /// What holds for all of it.
     pub settings: Settings,
+    /// What it is told beside its resources.
+    pub wide: MeshWide<'r>,
+    /// Every resource, by kind.
+    pub inventory: Inventory<'r>,
+    /// Every pod and class of pods.
+    pub pods: Pods<'r>,
+    /// Whether anything in the sources says who gets a proxy.
+    pub injection_is_said: bool,
     /// Every namespace that is declared, or that something lives in; labels where they are known.
     pub namespaces: BTreeMap<Text, Option<&'r Labels>>,
     /// Every service, Kubernetes' before entries, each by seniority.
@@ -123,9 +144,14 @@ pub struct Mesh<'r> {
 
 /// Resolves the names of all resources.
 #[must_use]
-pub fn resolve(resources: &[Resource], settings: Settings) -> Mesh<'_> {
+pub fn resolve<'r>(resources: &'r [Resource], settings: Settings, wide: MeshWide<'r>) -> Mesh<'r> {
+    let inventory = Inventory::of(resources);
     let mut mesh = Mesh {
         settings,
+        wide,
+        pods: Pods::of(&inventory.all),
+        inventory: Inventory::default(),
+        injection_is_said: false,
         namespaces: BTreeMap::new(),
         services: Vec::new(),
         workloads: Vec::new(),
@@ -148,9 +174,11 @@ pub fn resolve(resources: &[Resource], settings: Settings) -> Mesh<'_> {
         policies_by_namespace: HashMap::new(),
         peers_by_namespace: HashMap::new(),
     };
-    for resource in resources {
+    for resource in &inventory.all {
         mesh.add(resource);
     }
+    mesh.inventory = inventory;
+    mesh.injection_is_said = injection_is_said(&mesh.namespaces, &mesh.pods);
     mesh.order();
     mesh.index();
     mesh.mark_gateways();

@@ -26,6 +26,18 @@ pub fn key_pair(secret: &Secret) -> Result<KeyPair, String> {
     Err("it has neither `tls.crt` and `tls.key` nor `cert` and `key`".into())
 }
 
+/// When the first certificate of a PEM begins and ends to be valid, in seconds since 1970.
+///
+/// # Errors
+/// A sentence that says what is wrong with it.
+pub(crate) fn validity(pem: &[u8]) -> Result<(i64, i64), String> {
+    let unreadable = || "its certificate cannot be read".to_owned();
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem).map_err(|_| unreadable())?;
+    let certificate = pem.parse_x509().map_err(|_| unreadable())?;
+    let validity = certificate.validity();
+    Ok((validity.not_before.timestamp(), validity.not_after.timestamp()))
+}
+
 fn value(secret: &Secret, name: &str) -> Option<Result<Vec<u8>, String>> {
     if let Some(text) = secret.string_data.get(name) {
         return Some(Ok(text.as_bytes().to_vec()));

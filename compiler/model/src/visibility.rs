@@ -56,6 +56,18 @@ impl Visibility {
         matches!(self, Visibility::Only(namespaces) if namespaces.len() == 1 && namespaces.contains(namespace))
     }
 
+    /// Whether some namespace sees both. What nobody sees meets nothing.
+    #[must_use]
+    pub fn meets(&self, other: &Visibility) -> bool {
+        match (self, other) {
+            (Visibility::Public, Visibility::Only(only)) | (Visibility::Only(only), Visibility::Public) => {
+                !only.is_empty()
+            }
+            (Visibility::Public, Visibility::Public) => true,
+            (Visibility::Only(a), Visibility::Only(b)) => !a.is_disjoint(b),
+        }
+    }
+
     /// The namespaces that are named.
     pub fn named(&self) -> impl Iterator<Item = &Text> {
         match self {

@@ -5,7 +5,7 @@ use taut_source::{Node, Text};
 use crate::message::{keyword, message};
 use crate::read::{At, Labels, Reader};
 use crate::rules;
-use crate::scalar::{FreeForm, Port};
+use crate::scalar::Port;
 use crate::selector::{TargetRef, WorkloadSelector};
 use crate::string_match::check_regex;
 
@@ -284,12 +284,20 @@ keyword! {
 }
 
 message! {
+    /// A piece of Envoy's configuration, of which only its name is read.
+    pub struct PatchValue open {
+        /// Its name: of two patches with one name, the later changes what the earlier put there.
+        name: Option<At<Text>> = "name";
+    }
+}
+
+message! {
     /// How something is patched.
     pub struct Patch {
         /// The way.
         operation: Option<At<PatchOperation>> = "operation";
         /// With what: a piece of Envoy's configuration.
-        value: Option<FreeForm> = "value";
+        value: Option<PatchValue> = "value";
         /// Where a filter is put.
         filter_class: Option<At<FilterClass>> = "filterClass";
     }

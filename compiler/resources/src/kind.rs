@@ -70,6 +70,8 @@ pub struct Resource {
     pub meta: Meta,
     /// What it says.
     pub spec: Spec,
+    /// What a cluster reported of it, where the file carries that.
+    pub reported: Reported,
 }
 
 /// Where a kind's fields stand.

@@ -17,6 +17,7 @@ mod meta;
 mod otherwise;
 mod re2;
 mod read;
+mod reported;
 mod rules;
 mod schema;
 
@@ -78,6 +79,7 @@ pub use peer_authentication::*;
 pub use proxy_config::*;
 pub use re2::{Re2Problem, translate as translate_pattern};
 pub use read::{At, Labels, Named, Read, Reader};
+pub use reported::{Reported, ReportedCondition};
 pub use request_authentication::*;
 pub use rules::all as rules;
 pub use scalar::{Base64, FreeForm, IntOrText, Percent, Port, PortOrZero, PortRef};

@@ -9,6 +9,7 @@ use taut_source::{Data, FileId, Node, Problem, Subject, Text};
 use crate::kind::{Api, KINDS, Kind, Resource, Spec, Support};
 use crate::meta::{Meta, empty_map};
 use crate::read::{Authority, PROBLEMS_MAX, Read, Reader, closest};
+use crate::reported::Reported;
 use crate::rules;
 
 /// What became of one object of a document.
@@ -118,9 +119,10 @@ fn read_object(
         let tried_out = matches!(&spec, Some(Spec::AuthorizationPolicy(policy)) if policy.can_be_tried_out());
         meta.check_annotations(tried_out, &mut cx);
     }
-    let resource = spec
-        .zip(cx.subject.clone())
-        .map(|(spec, subject)| Box::new(Resource { file, subject, span: node.span(), meta, spec }));
+    let resource = spec.zip(cx.subject.clone()).map(|(spec, subject)| {
+        let reported = Reported::of(node);
+        Box::new(Resource { file, subject, span: node.span(), meta, spec, reported })
+    });
     refuse(known, resource.as_deref(), node, &mut cx);
     resource.map_or(Outcome::Broken, Outcome::Read)
 }
@@ -153,7 +155,14 @@ fn read_spec(node: Node<'_>, known: &Kind, cx: &mut Reader<'_>) -> Option<Spec> 
     }
     match node.get("spec").filter(|spec| !spec.is_null()) {
         Some(spec) => (known.read)(spec, cx),
-        None if known.api == Api::RequiredSpec => cx.missing(node, "spec"),
+        None if known.api == Api::RequiredSpec => {
+            let _: Option<()> = cx.missing(node, "spec");
+            // It is looked at all the same, for what its name and status say; what its spec lacks was said already.
+            let before = cx.problems.len();
+            let read = (known.read)(empty_map(node).root(), cx);
+            cx.problems.truncate(before);
+            read
+        }
         // A spec that is left out is an empty one, as the API server has it.
         None => (known.read)(empty_map(node).root(), cx),
     }

@@ -244,6 +244,11 @@ impl Reader<'_> {
         let dot = if path.is_empty() { "" } else { "." };
         let message = format!("`{path}{dot}{key}` is required");
         self.report(&rules::MISSING_FIELD, node.span(), message, format!("add `{key}:` here"));
+        let routing = self.subject.as_ref().is_some_and(|subject| subject.kind == "VirtualService");
+        if let Some(problem) = self.problems.last_mut().filter(|_| routing && key == "destination") {
+            // Istio sees a destination without a host there, and says that there is no such host.
+            (problem.istio, problem.reftype) = (Some("IST0101"), Some("host"));
+        }
         None
     }
 

@@ -163,6 +163,12 @@ pub struct Problems {
     found: Vec<Problem>,
 }
 
+impl FromIterator<Problem> for Problems {
+    fn from_iter<T: IntoIterator<Item = Problem>>(problems: T) -> Problems {
+        Problems { found: problems.into_iter().collect() }
+    }
+}
+
 impl Problems {
     /// Adds one.
     pub fn push(&mut self, problem: Problem) {
@@ -188,6 +194,12 @@ impl Problems {
             key(a).cmp(&key(b)).then_with(|| (&a.code, &a.message, &a.related).cmp(&(&b.code, &b.message, &b.related)))
         });
         self.found.dedup();
+        self.found
+    }
+
+    /// The problems as they were found, to be looked through once more.
+    #[must_use]
+    pub fn into_all(self) -> Vec<Problem> {
         self.found
     }
 

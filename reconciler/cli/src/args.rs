@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// List every rule that `check` knows
     Rules(Rules),
+    /// Say what a rule finds and why, with a mesh that breaks it and one that does not
+    Explain(Explain),
     /// Follow a git repository, and move the fleet to every good commit
     Reconcile(Box<Reconcile>),
     /// Run the certificate authority, or make join tokens
@@ -91,6 +93,17 @@ pub(crate) struct MeshArgs {
     pub(crate) reader: Reader,
 }
 
+/// What holds for a whole mesh, in files of their own.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct MeshFiles {
+    /// A file with MeshConfig
+    #[arg(long, value_name = "FILE", env = "TAUT_MESH_CONFIG")]
+    pub(crate) mesh_config: Option<PathBuf>,
+    /// A file with MeshNetworks
+    #[arg(long, value_name = "FILE", env = "TAUT_MESH_NETWORKS")]
+    pub(crate) mesh_networks: Option<PathBuf>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Reader {
     Fast,
@@ -104,6 +117,8 @@ pub(crate) struct Check {
     pub(crate) paths: Vec<String>,
     #[command(flatten)]
     pub(crate) mesh: MeshArgs,
+    #[command(flatten)]
+    pub(crate) files: MeshFiles,
     /// How to write the result
     #[arg(long, value_enum, default_value = "human")]
     pub(crate) format: Format,
@@ -122,6 +137,8 @@ pub(crate) struct Compile {
     pub(crate) output: PathBuf,
     #[command(flatten)]
     pub(crate) mesh: MeshArgs,
+    #[command(flatten)]
+    pub(crate) files: MeshFiles,
     /// How to write the result
     #[arg(long, value_enum, default_value = "human")]
     pub(crate) format: Format,
@@ -141,6 +158,16 @@ pub(crate) struct Inspect {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Rules {
+    /// How to write the result
+    #[arg(long, value_enum, default_value = "human")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Explain {
+    /// The code of a rule, Taut's own or Istio's
+    #[arg(value_name = "CODE")]
+    pub(crate) path_or_code: String,
     /// How to write the result
     #[arg(long, value_enum, default_value = "human")]
     pub(crate) format: Format,

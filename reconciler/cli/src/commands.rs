@@ -4,6 +4,7 @@ mod ask;
 mod ca;
 mod check;
 pub(crate) mod compile;
+mod explain;
 mod inspect;
 pub(crate) mod proxy;
 mod reconcile;
@@ -24,6 +25,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result<ExitCode, Failure> 
         Command::Compile(args) => compile::run(&args, output),
         Command::Inspect(args) => inspect::run(&args, output),
         Command::Rules(args) => rules::run(&args, output),
+        Command::Explain(args) => explain::run(&args, output),
         Command::Reconcile(args) => reconcile::run(*args, output),
         Command::Ca(Ca::Serve(args)) => ca::run(args, output),
         Command::Ca(Ca::Token(args)) => ca::token(&args, output),

@@ -7,6 +7,7 @@ use std::path::Path;
 use taut_intake::{BlobCache, Commit, Repository};
 use taut_source::{SourceFile, SourceSet};
 
+use crate::args::MeshFiles;
 use crate::failure::Failure;
 
 /// The files, and the commit they are of, if they are of one.
@@ -16,7 +17,7 @@ pub(crate) struct Sources {
 }
 
 /// Reads everything that the arguments name.
-pub(crate) fn read(paths: &[String]) -> Result<Sources, Failure> {
+pub(crate) fn read(paths: &[String], wide: &MeshFiles) -> Result<Sources, Failure> {
     let mut files = Vec::new();
     let mut commit = None;
     for path in paths {
@@ -32,6 +33,11 @@ pub(crate) fn read(paths: &[String]) -> Result<Sources, Failure> {
         } else {
             collect(Path::new(path), true, &mut files)?;
         }
+    }
+    for path in [&wide.mesh_config, &wide.mesh_networks].into_iter().flatten() {
+        let bytes =
+            fs::read(path).map_err(|error| Failure(format!("{} could not be read: {error}", path.display())))?;
+        files.push(SourceFile::new(&path.to_string_lossy(), &bytes));
     }
     Ok(Sources { set: SourceSet::new(files), commit })
 }
@@ -51,6 +57,12 @@ fn collect(path: &Path, named: bool, files: &mut Vec<SourceFile>) -> Result<(), 
     let unreadable = |error: std::io::Error| Failure(format!("{} could not be read: {error}", path.display()));
     let kind = fs::metadata(path).map_err(unreadable)?;
     if kind.is_dir() {
+        // Exceptions from rules are for all of what is checked, so they stand in its root alone.
+        let exceptions = path.join("taut.toml");
+        if named && exceptions.is_file() {
+            let bytes = fs::read(&exceptions).map_err(unreadable)?;
+            files.push(SourceFile::new(&exceptions.to_string_lossy(), &bytes));
+        }
         let mut entries: Vec<_> =
             fs::read_dir(path).map_err(unreadable)?.collect::<Result<_, _>>().map_err(unreadable)?;
         entries.sort_by_key(fs::DirEntry::file_name);

@@ -92,9 +92,9 @@ impl std::fmt::Debug for Repository {
     }
 }
 
-/// The files that may hold resources.
-fn is_source(name: &str) -> bool {
-    [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end))
+/// The files that may hold resources, and the one in the root that holds exceptions from rules.
+fn is_source(folder: &str, name: &str) -> bool {
+    [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end)) || (folder.is_empty() && name == "taut.toml")
 }
 
 impl Repository {
@@ -214,7 +214,7 @@ impl Repository {
             if kind == Some(ObjectType::Tree) && name.starts_with('.') {
                 return TreeWalkResult::Skip;
             }
-            if kind == Some(ObjectType::Blob) && is_source(name) {
+            if kind == Some(ObjectType::Blob) && is_source(parent, name) {
                 let base = folder.map(|folder| format!("{folder}/")).unwrap_or_default();
                 blobs.push((format!("{base}{parent}{name}"), entry.id()));
             }

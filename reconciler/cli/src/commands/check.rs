@@ -1,11 +1,13 @@
 //! `taut check`: what is wrong with a mesh.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use taut_compile::{Compiled, Options, compile};
 use taut_source::{Severity, SourceSet, YamlReader};
 
-use crate::args::{Check, FailOn, Format, MeshArgs, Reader};
+use crate::args::{Check, FailOn, Format, MeshArgs, MeshFiles, Reader};
 use crate::failure::Failure;
 use crate::output::{Output, problems};
 use crate::paths;
@@ -13,8 +15,11 @@ use crate::report::human::{Renderer, tally};
 use crate::report::{Tally, json};
 
 pub(crate) fn run(args: &Check, output: &mut Output) -> Result<ExitCode, Failure> {
-    let sources = paths::read(&args.paths)?;
-    let compiled = compile(&sources.set, &options(&args.mesh));
+    let sources = paths::read(&args.paths, &args.files)?;
+    // Whoever asks what is wrong asks about today: what has expired is wrong. A snapshot must not depend on the day.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now_s = i64::try_from(now.as_secs()).ok();
+    let compiled = compile(&sources.set, &Options { now_s, ..with_files(options(&args.mesh), &args.files) });
     match args.format {
         Format::Json => output.line(&json::report(&compiled.problems, &sources.set, compiled.counts).to_string()),
         Format::Human => human(&compiled, &sources.set, output),
@@ -34,6 +39,12 @@ pub(crate) fn options(args: &MeshArgs) -> Options {
         Reader::Reference => YamlReader::Reference,
     };
     Options { default_namespace: args.default_namespace.clone(), reader, ..Options::default() }
+}
+
+/// The options of a compilation, with the files that hold what is so for the whole mesh.
+pub(crate) fn with_files(options: Options, files: &MeshFiles) -> Options {
+    let name = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
+    Options { mesh_config: name(&files.mesh_config), mesh_networks: name(&files.mesh_networks), ..options }
 }
 
 /// Every problem with its source, and a summary.

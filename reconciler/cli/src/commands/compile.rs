@@ -17,8 +17,8 @@ use crate::paths;
 use crate::report::json::report;
 
 pub(crate) fn run(args: &Compile, output: &mut Output) -> Result<ExitCode, Failure> {
-    let sources = paths::read(&args.paths)?;
-    let mut compiled = compile(&sources.set, &check::options(&args.mesh));
+    let sources = paths::read(&args.paths, &args.files)?;
+    let mut compiled = compile(&sources.set, &check::with_files(check::options(&args.mesh), &args.files));
     let Some(snapshot) = &compiled.snapshot else {
         match args.format {
             Format::Json => output.line(&report(&compiled.problems, &sources.set, compiled.counts).to_string()),

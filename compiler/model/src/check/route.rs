@@ -1,0 +1,32 @@
+//! Rules about VirtualServices: hosts, gateways and destinations.
+
+mod ambiguous_port;
+mod claims_without_tokens;
+mod conflicting_hosts;
+mod generated_gateway;
+mod host_not_in_gateway;
+mod ineffective_for_ingress;
+mod ineffective_match;
+mod repeated;
+mod unknown_gateway;
+mod unknown_host;
+mod unknown_port;
+mod unknown_subset;
+mod unreachable_rule;
+
+use crate::check::Check;
+
+pub(super) const CHECKS: &[Check] = &[
+    ambiguous_port::CHECK,
+    claims_without_tokens::CHECK,
+    conflicting_hosts::CHECK,
+    generated_gateway::CHECK,
+    host_not_in_gateway::CHECK,
+    ineffective_for_ingress::CHECK,
+    ineffective_match::CHECK,
+    unknown_gateway::CHECK,
+    unknown_host::CHECK,
+    unknown_port::CHECK,
+    unknown_subset::CHECK,
+    unreachable_rule::CHECK,
+];

@@ -1,0 +1,12 @@
+//! Rules about Services and ServiceEntries.
+
+mod entry_protocols;
+mod entry_without_address;
+mod external_name_port;
+mod skipped;
+mod unknown_protocol;
+
+use crate::check::Check;
+
+pub(super) const CHECKS: &[Check] =
+    &[entry_protocols::CHECK, entry_without_address::CHECK, external_name_port::CHECK, unknown_protocol::CHECK];

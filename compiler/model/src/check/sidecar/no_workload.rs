@@ -1,0 +1,57 @@
+//! A Sidecar whose selector picks no workload of its namespace.
+
+use taut_source::{Problem, Problems, Rule, Severity, Stage};
+
+use crate::check::{Check, about, shown_labels, span_of_labels};
+use crate::mesh::Mesh;
+
+static RULE: Rule = Rule {
+    code: "taut::sidecar::no_workload",
+    istio: Some("IST0101"),
+    severity: Severity::Error,
+    stage: Stage::Reference,
+    finds: "a Sidecar whose selector picks no workload of its namespace",
+    why: "It is nobody's, and a misspelt label looks just like that.",
+    bad: r#"apiVersion: v1
+kind: Pod
+metadata: {name: orders, labels: {app: orders}}
+spec:
+  containers: [{name: app, image: orders}]
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: orders}
+spec:
+  workloadSelector: {labels: {app: odrers}}
+  egress:
+  - hosts: ["./*"]"#,
+    good: r#"apiVersion: v1
+kind: Pod
+metadata: {name: orders, labels: {app: orders}}
+spec:
+  containers: [{name: app, image: orders}]
+---
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: orders}
+spec:
+  workloadSelector: {labels: {app: orders}}
+  egress:
+  - hosts: ["./*"]"#,
+};
+
+pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
+
+fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
+    for it in &mesh.inventory.sidecars {
+        let labels = it.spec.workload_selector.as_ref().map(|selector| &selector.labels);
+        let Some(labels) = labels.filter(|labels| !labels.is_empty()) else { continue };
+        if mesh.pods.selected(Some(it.namespace()), labels).next().is_some() {
+            continue;
+        }
+        let message = format!("no workload of `{}` has the labels {}", it.namespace(), shown_labels(labels));
+        let span = span_of_labels(labels).unwrap_or(it.spec.span);
+        let problem = about(it, &RULE, span, message, "correct the labels, or delete the Sidecar".into());
+        problems.push(Problem { reftype: Some("selector"), label: "this selector".into(), ..problem });
+    }
+}
