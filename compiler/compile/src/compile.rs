@@ -70,7 +70,7 @@ pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
     Compiled { snapshot, source_map, endpoints, problems: problems.into_sorted(), counts }
 }
 
-fn read(sources: &SourceSet, options: &Options, problems: &mut Problems) -> (Vec<Resource>, Counts) {
+pub(crate) fn read(sources: &SourceSet, options: &Options, problems: &mut Problems) -> (Vec<Resource>, Counts) {
     let mut counts = Counts::default();
     let mut resources = Vec::new();
     let mut second = (options.reader == YamlReader::Reference).then(SecondOpinion::default);
