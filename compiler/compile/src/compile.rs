@@ -1,6 +1,6 @@
 //! The pipeline: sources, documents, resources, model, snapshot.
 
-use taut_model::{MeshWide, Settings};
+use taut_model::{Mesh, MeshWide, Settings};
 use taut_resources::{MeshConfig, MeshNetworks, Outcome, Resource};
 use taut_snapshot::{EndpointSet, Snapshot, SourceMap};
 use taut_source::{FileId, Problem, Problems, SourceSet, YamlReader};
@@ -71,13 +71,7 @@ pub struct Compiled {
 pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
     let mut problems = Problems::default();
     let (read, counts) = read(sources, options, &mut problems);
-    let settings = settings(options, read.config.as_ref());
-    let wide = MeshWide {
-        config: read.config.as_ref().map(|(file, config)| (*file, config)),
-        networks: read.networks.as_ref().map(|(file, networks)| (*file, networks)),
-        now_s: options.now_s,
-    };
-    let mesh = taut_model::resolve(&read.resources, settings, wide);
+    let mesh = read.mesh(options);
     taut_model::check::check(&mesh, &mut problems);
     let problems = exceptions::apply(problems.into_all(), sources, &read.resources, options.now_s);
     let problems: Problems = problems.into_iter().collect();
@@ -94,13 +88,25 @@ pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
 
 /// What the sources hold.
 #[derive(Default)]
-struct Sources {
-    resources: Vec<Resource>,
-    config: Option<(FileId, MeshConfig)>,
-    networks: Option<(FileId, MeshNetworks)>,
+pub(crate) struct Sources {
+    pub(crate) resources: Vec<Resource>,
+    pub(crate) config: Option<(FileId, MeshConfig)>,
+    pub(crate) networks: Option<(FileId, MeshNetworks)>,
 }
 
-fn read(sources: &SourceSet, options: &Options, problems: &mut Problems) -> (Sources, Counts) {
+impl Sources {
+    /// The mesh that they make.
+    pub(crate) fn mesh(&self, options: &Options) -> Mesh<'_> {
+        let wide = MeshWide {
+            config: self.config.as_ref().map(|(file, config)| (*file, config)),
+            networks: self.networks.as_ref().map(|(file, networks)| (*file, networks)),
+            now_s: options.now_s,
+        };
+        taut_model::resolve(&self.resources, settings(options, self.config.as_ref()), wide)
+    }
+}
+
+pub(crate) fn read(sources: &SourceSet, options: &Options, problems: &mut Problems) -> (Sources, Counts) {
     let mut counts = Counts::default();
     let mut read = Sources::default();
     let mut second = (options.reader == YamlReader::Reference).then(SecondOpinion::default);

@@ -1,12 +1,13 @@
 //! The front door of the compiler: source text in, snapshot and problems out.
 //!
-//! Owns: the pipeline, and `lower`, which turns the model into the objects of a snapshot.
+//! Owns: the pipeline; `lower`, which turns the model into the objects of a snapshot; and `explain`, which asks one.
 //! May not: read files, a clock or the environment.
 //! Invariant: the result is a pure function of the sources and options. The same tree gives the same bytes.
 
 mod compile;
 mod endpoints;
 mod exceptions;
+pub mod explain;
 mod lower;
 mod origins;
 mod rules;

@@ -6,6 +6,7 @@
 
 mod authz;
 mod cluster;
+mod connection;
 mod headers;
 mod listener;
 mod route;
@@ -13,9 +14,11 @@ mod service;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+pub(crate) use view::Subject;
+
 use std::rc::Rc;
 
-use taut_model::{Host, Mesh};
+use taut_model::{Host, Imports, LabelSet, Mesh};
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::{self, Authority, ClusterSet, Layer, PathNormalization, Root};
 use taut_snapshot::{Digest, Objects, Snapshot, Text};
@@ -52,6 +55,14 @@ pub(crate) struct Lowering<'m, 'r> {
     special: Option<BTreeMap<Text, BTreeSet<Text>>>,
     /// The layers of namespaces.
     layers: BTreeMap<Text, Option<Link<Layer>>>,
+    /// What the workload that is being lowered knows, if its Sidecar says.
+    imports: Option<Imports>,
+    /// The layers of Sidecars: by place, listener, the client's namespace and its labels, where rules look at them.
+    imported: BTreeMap<(Text, usize, Text, LabelSet), Link<Layer>>,
+    /// The virtual services with rules for connections.
+    streams: Vec<usize>,
+    /// Other names of services, by host.
+    aliases: Option<Rc<BTreeMap<Host, Vec<Host>>>>,
 }
 
 impl<'m, 'r> Lowering<'m, 'r> {
@@ -66,6 +77,11 @@ impl<'m, 'r> Lowering<'m, 'r> {
             registry_only: false,
             path_normalization: PathNormalization::Base,
         });
+        let has_streams = |number: &usize| {
+            let spec = mesh.routings[*number].of.spec;
+            !spec.tls.is_empty() || !spec.tcp.is_empty()
+        };
+        let streams = (0..mesh.routings.len()).filter(has_streams).collect();
         Lowering {
             mesh,
             objects,
@@ -76,6 +92,10 @@ impl<'m, 'r> Lowering<'m, 'r> {
             looked_at: None,
             special: None,
             layers: BTreeMap::new(),
+            imports: None,
+            imported: BTreeMap::new(),
+            streams,
+            aliases: None,
         }
     }
 

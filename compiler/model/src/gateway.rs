@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use taut_resources::{Gateway, Server};
+use taut_resources::{Gateway, Server, ServerTls, ServerTlsMode};
 
 use crate::labels::LabelSet;
 use crate::mesh::{Mesh, Of, Routing};
@@ -37,6 +37,22 @@ impl BoundServer<'_> {
         matches!(self.server.port.protocol.to_ascii_uppercase().as_str(), "HTTPS" | "TLS")
     }
 
+    /// Whether TLS is passed on as it is.
+    #[must_use]
+    pub fn passes_tls(&self) -> bool {
+        let mode = self.server.tls.as_ref().map(ServerTls::effective_mode);
+        self.ends_tls() && matches!(mode, Some(ServerTlsMode::Passthrough | ServerTlsMode::AutoPassthrough))
+    }
+
+    /// Whether its requests are looked at.
+    #[must_use]
+    pub fn is_http(&self) -> bool {
+        match self.server.port.protocol.to_ascii_uppercase().as_str() {
+            "HTTPS" => !self.passes_tls(),
+            other => crate::Protocol::parse(other).is_some_and(crate::Protocol::is_http),
+        }
+    }
+
     /// `namespace/name` of its gateway.
     #[must_use]
     pub fn gateway_name(&self) -> Text {
@@ -52,11 +68,18 @@ pub fn listen_ports<'r>(
     labels: &LabelSet,
     port_named: impl Fn(&str) -> Option<u16>,
 ) -> Vec<ListenPort<'r>> {
+    let translate = |number: u16| listening_port(mesh, namespace, labels, number, &port_named);
+    ports_at(mesh, labels, &translate)
+}
+
+/// The same, by what a server's number stands for.
+#[must_use]
+pub fn ports_at<'r>(mesh: &Mesh<'r>, labels: &LabelSet, translate: &dyn Fn(u16) -> u16) -> Vec<ListenPort<'r>> {
     let mut ports: BTreeMap<u16, ListenPort<'r>> = BTreeMap::new();
     for gateway in mesh.gateways.iter().filter(|gateway| selects(&gateway.spec.selector, labels)) {
         for (number, server) in gateway.spec.servers.iter().enumerate() {
             let bound = BoundServer { gateway: *gateway, server, number };
-            let port = listening_port(mesh, namespace, labels, server.port.number.0, &port_named);
+            let port = translate(server.port.number.0);
             let listen =
                 ports.entry(port).or_insert_with(|| ListenPort { port, servers: Vec::new(), dropped: Vec::new() });
             match refusal(&listen.servers, &bound) {
@@ -88,6 +111,9 @@ fn refusal(earlier: &[BoundServer<'_>], bound: &BoundServer<'_>) -> Option<&'sta
     let first = earlier.first()?;
     if first.ends_tls() != bound.ends_tls() {
         return Some("another server of the port speaks plain HTTP where this one speaks TLS, or the other way round");
+    }
+    if !first.ends_tls() && !(first.is_http() && bound.is_http()) {
+        return Some("another server of the port has it already, and only plain HTTP can be shared");
     }
     // Servers with a `tls` block are told apart by their hosts, and one common host drops the whole later one.
     let hosts = gateway_hosts(bound);

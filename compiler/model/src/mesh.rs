@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use taut_resources::{
     AuthorizationPolicy, DestinationRule, EndpointSlice, Gateway, Labels, MeshConfig, MeshNetworks, PeerAuthentication,
-    Resource, Secret, Spec, VirtualService, WorkloadEntry,
+    RequestAuthentication, Resource, Secret, Sidecar, Spec, VirtualService, WorkloadEntry,
 };
 use taut_source::{FileId, Place};
 
@@ -123,6 +123,10 @@ pub struct Mesh<'r> {
     pub peer_authentications: Vec<Of<'r, PeerAuthentication>>,
     /// Every authorization policy, by seniority.
     pub authorization_policies: Vec<Of<'r, AuthorizationPolicy>>,
+    /// Every sidecar, by seniority.
+    pub sidecars: Vec<Of<'r, Sidecar>>,
+    /// Every request authentication, by seniority.
+    pub request_authentications: Vec<Of<'r, RequestAuthentication>>,
     /// Secrets by namespace and name.
     pub secrets: BTreeMap<(Text, Text), Of<'r, Secret>>,
     /// Endpoint slices.
@@ -160,6 +164,8 @@ pub fn resolve<'r>(resources: &'r [Resource], settings: Settings, wide: MeshWide
         gateways: Vec::new(),
         peer_authentications: Vec::new(),
         authorization_policies: Vec::new(),
+        sidecars: Vec::new(),
+        request_authentications: Vec::new(),
         secrets: BTreeMap::new(),
         slices: Vec::new(),
         entries: Vec::new(),
@@ -217,6 +223,8 @@ impl<'r> Mesh<'r> {
             }),
             Spec::Gateway(spec) => self.gateways.push(Of { resource, spec }),
             Spec::PeerAuthentication(spec) => self.peer_authentications.push(Of { resource, spec }),
+            Spec::Sidecar(spec) => self.sidecars.push(Of { resource, spec }),
+            Spec::RequestAuthentication(spec) => self.request_authentications.push(Of { resource, spec }),
             Spec::AuthorizationPolicy(spec) => self.authorization_policies.push(Of { resource, spec }),
             // The rest is refused by name where it was read, or is there to be looked at by single rules.
             _ => {}
@@ -236,6 +244,8 @@ impl<'r> Mesh<'r> {
         self.gateways.sort_by_key(Of::seniority);
         self.peer_authentications.sort_by_key(Of::seniority);
         self.authorization_policies.sort_by_key(Of::seniority);
+        self.sidecars.sort_by_key(Of::seniority);
+        self.request_authentications.sort_by_key(Of::seniority);
         self.slices.sort_by_key(Of::seniority);
         self.entries.sort_by_key(Of::seniority);
     }
@@ -417,7 +427,7 @@ fn routing<'r>(of: Of<'r, VirtualService>, settings: &Settings) -> Routing<'r> {
 
 /// `namespace/name` of a gateway as it is written in an object of `namespace`; `mesh` stays (semantics.md §3.4).
 #[must_use]
-pub(crate) fn gateway_name(written: &str, namespace: &str) -> Text {
+pub fn gateway_name(written: &str, namespace: &str) -> Text {
     if written == "mesh" {
         return "mesh".into();
     }

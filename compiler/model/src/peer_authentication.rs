@@ -52,6 +52,12 @@ pub fn namespace_mode(mesh: &Mesh<'_>, namespace: &str) -> Mode {
 }
 
 impl ModeOf<'_> {
+    /// The ports with a mode of their own.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        let ports = self.policy.and_then(|policy| policy.port_level_mtls.as_ref());
+        ports.into_iter().flat_map(|ports| &ports.0).filter_map(|(name, _)| name.parse().ok())
+    }
+
     /// The mode of a workload's port.
     #[must_use]
     pub fn port(&self, port: u16) -> Mode {

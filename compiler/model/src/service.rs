@@ -23,8 +23,12 @@ pub struct Service<'r> {
     pub external: bool,
     /// Whether it has no address of its own.
     pub headless: bool,
+    /// Whether connections go to the address that the client asked for.
+    pub original: bool,
     /// Its virtual addresses.
     pub addresses: Vec<Text>,
+    /// Ranges of virtual addresses, `address/bits`.
+    pub ranges: Vec<Text>,
     /// Its ports, in the order of the file.
     pub ports: Vec<ServicePort>,
     /// Who sees it.
@@ -66,6 +70,8 @@ pub enum EndpointKind<'r> {
     Dns(&'r ServiceEntry),
     /// Another host stands for it.
     Alias(&'r Text),
+    /// There are none: the address that the client asked for is the endpoint.
+    Original,
 }
 
 impl<'r> Service<'r> {
@@ -109,6 +115,8 @@ fn kubernetes<'r>(
         kubernetes: true,
         external: false,
         headless: service.cluster_ip.as_ref().is_some_and(|address| address.value == "None"),
+        ranges: Vec::new(),
+        original: service.cluster_ip.as_ref().is_some_and(|address| address.value == "None"),
         addresses,
         ports: service.ports.iter().map(service_port).filter(|port| port.protocol != Protocol::Udp).collect(),
         visibility: Visibility::of(export_to, &namespace),
@@ -161,18 +169,31 @@ fn of_entry<'r>(resource: &'r Resource, entry: &'r ServiceEntry, host: &Text, na
         kubernetes: false,
         external: location == Location::MeshExternal,
         headless: false,
-        addresses: entry
+        original: resolution == Resolution::None,
+        addresses: entry.addresses.iter().filter_map(|address| whole(address)).collect(),
+        ranges: entry
             .addresses
             .iter()
+            .filter(|address| whole(address).is_none())
             .map(|address| address.value.clone())
-            .filter(|text| !text.contains('/'))
             .collect(),
         ports: ports.collect(),
         visibility: Visibility::of_list(&entry.export_to, namespace),
         endpoints: match (&entry.workload_selector, resolution) {
             (Some(selector), _) => EndpointKind::Selector(&selector.labels),
             (None, Resolution::Dns | Resolution::DnsRoundRobin | Resolution::DynamicDns) => EndpointKind::Dns(entry),
-            (None, Resolution::None | Resolution::Static) => EndpointKind::Declared,
+            (None, Resolution::None) => EndpointKind::Original,
+            (None, Resolution::Static) => EndpointKind::Declared,
         },
     }
+}
+
+/// A single address, written with all of its bits or without any.
+fn whole(address: &str) -> Option<Text> {
+    let (start, bits) = match address.split_once('/') {
+        None => return Some(address.into()),
+        Some(parts) => parts,
+    };
+    let all = if start.contains(':') { "128" } else { "32" };
+    (bits == all).then(|| start.into())
 }

@@ -43,9 +43,20 @@ pub struct BoundRules<'r> {
 /// Among equals: private to the client's namespace, exported to it by name, public; then by seniority.
 #[must_use]
 pub fn candidates<'m, 'r>(mesh: &'m Mesh<'r>, host: &str, client: &Client<'_>) -> Vec<Candidate<'m, 'r>> {
+    candidates_among(mesh, host, client, &|_| true)
+}
+
+/// The same, among those that the client knows of.
+#[must_use]
+pub fn candidates_among<'m, 'r>(
+    mesh: &'m Mesh<'r>,
+    host: &str,
+    client: &Client<'_>,
+    knows: &dyn Fn(&Routing<'r>) -> bool,
+) -> Vec<Candidate<'m, 'r>> {
     let usable = |number: &usize| {
         let routing = &mesh.routings[*number];
-        routing.visibility.admits(client.namespace) && routing.gateways.contains(client.gateway)
+        routing.visibility.admits(client.namespace) && routing.gateways.contains(client.gateway) && knows(routing)
     };
     let mut numbers: Vec<usize> = mesh.routings_of(host).iter().copied().filter(usable).collect();
     if numbers.is_empty() {
@@ -54,6 +65,17 @@ pub fn candidates<'m, 'r>(mesh: &'m Mesh<'r>, host: &str, client: &Client<'_>) -
         let longest = wild.clone().map(|(wildcard, _)| wildcard.len()).max();
         numbers = wild.filter(|(wildcard, _)| Some(wildcard.len()) == longest).map(|(_, number)| *number).collect();
     }
+    let wild = numbers.first().is_some_and(|number| !mesh.routings[*number].hosts.iter().any(|it| it == host));
+    let mut found = in_order(mesh, numbers, client);
+    if wild {
+        found.truncate(1); // a wildcard belongs to one virtual service, which nothing stands in for
+    }
+    found
+}
+
+/// Virtual services in the order in which they count for a client.
+#[must_use]
+pub fn in_order<'m, 'r>(mesh: &'m Mesh<'r>, mut numbers: Vec<usize>, client: &Client<'_>) -> Vec<Candidate<'m, 'r>> {
     let privacy = |number: &usize| {
         let routing = &mesh.routings[*number];
         match &routing.visibility {
@@ -138,13 +160,19 @@ impl BoundRules<'_> {
 impl Routing<'_> {
     /// Namespaces that some match names as the client's.
     pub fn source_namespaces(&self) -> impl Iterator<Item = &Text> {
-        let matches = self.of.spec.http.iter().flat_map(|rule| &rule.matches);
-        matches.filter_map(|alternative| alternative.source_namespace.as_ref()).map(|namespace| &namespace.value)
+        let spec = self.of.spec;
+        let http = spec.http.iter().flat_map(|rule| &rule.matches).map(|it| it.source_namespace.as_ref());
+        let tls = spec.tls.iter().flat_map(|rule| &rule.matches).map(|it| it.source_namespace.as_ref());
+        let tcp = spec.tcp.iter().flat_map(|rule| &rule.matches).map(|it| it.source_namespace.as_ref());
+        http.chain(tls).chain(tcp).flatten().map(|namespace| &namespace.value)
     }
 
     /// Whether some match looks at the client's labels.
     #[must_use]
     pub fn looks_at_labels(&self) -> bool {
-        self.of.spec.http.iter().flat_map(|rule| &rule.matches).any(|alternative| !alternative.source_labels.is_empty())
+        let spec = self.of.spec;
+        spec.http.iter().flat_map(|rule| &rule.matches).any(|it| !it.source_labels.is_empty())
+            || spec.tls.iter().flat_map(|rule| &rule.matches).any(|it| !it.source_labels.is_empty())
+            || spec.tcp.iter().flat_map(|rule| &rule.matches).any(|it| !it.source_labels.is_empty())
     }
 }

@@ -5,7 +5,9 @@
 //! Invariant: the proxy, `taut explain` and the verifier all ask here. There is no second implementation.
 
 mod authorize;
+mod connection;
 mod hosts;
+mod listen;
 mod path;
 mod pattern;
 mod request;
@@ -16,7 +18,9 @@ mod split;
 mod tables;
 
 pub use authorize::{Peer, Policies, Verdict};
+pub use connection::{Arriving, Connection, Hello, Incoming, Outgoing, Refusal, Requests};
 pub use hosts::{HostIndex, host_without_port};
+pub use listen::{Chains, ConnectionTarget};
 pub use path::{BadPath, normalize};
 pub use pattern::{BadPattern, Pattern};
 pub use request::{Headers, Request};

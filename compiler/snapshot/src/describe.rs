@@ -89,7 +89,7 @@ impl Page<'_> {
         let mut seen = std::collections::BTreeSet::new();
         let mut services = Vec::new();
         for layer in &view.layers {
-            for service in services_of(self.objects, *layer)? {
+            for (_, service) in services_of(self.objects, *layer)? {
                 if seen.insert(service.host.clone()) {
                     services.push(service);
                 }
@@ -247,6 +247,7 @@ impl Page<'_> {
                 let names: Vec<String> = names.iter().map(|name| format!("{}:{}", name.host, name.port)).collect();
                 format!("addresses of {}", names.join(", "))
             }
+            EndpointSource::Original => "the address that the client asked for".to_owned(),
         });
         match &cluster.tls {
             ClusterTls::Plain => words.push("plaintext".into()),

@@ -7,6 +7,7 @@ mod authority;
 mod authz;
 mod certificate;
 mod cluster;
+mod connection;
 mod listener;
 mod map;
 mod mesh;
@@ -24,7 +25,8 @@ pub use cluster::{
     Balancer, Cluster, ClusterSet, ClusterTls, DnsName, EndpointSource, Identities, Limits, Outlier, Protocol,
     ServiceSelector, Subset, TargetPort, Traffic, WorkloadSelector, cluster_name,
 };
-pub use listener::{HostEntry, HostTable, Listener, Server};
+pub use connection::{ConnectionRule, ConnectionTable, ConnectionTarget};
+pub use listener::{HostEntry, HostTable, Listener, Server, ServerTls};
 pub use map::{Bucket, Map, bucket_of};
 pub use mesh::{Mesh, PathNormalization};
 pub use root::Root;
@@ -33,7 +35,7 @@ pub use route::{
     RedirectPath, RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target, Weighted,
 };
 pub use service::{Layer, Service, ServicePort};
-pub use view::{Inbound, MtlsMode, View};
+pub use view::{Egress, EgressPort, Inbound, MtlsMode, PortMode, View};
 
 use crate::Digest;
 use crate::format::codec::{self, BadBytes, Decode, Encode, Link};
@@ -101,6 +103,7 @@ objects! {
     Certificate = 11 "certificate",
     Authority = 12 "authority",
     Mesh = 13 "mesh",
+    ConnectionTable = 20 "connections",
 }
 
 /// A type whose values are objects of their own.

@@ -241,12 +241,12 @@ pub fn view_of(objects: &Objects, id: Digest, workload: &str) -> Result<Option<L
     Ok(objects.read(bucket)?.get(workload).map(Link::to))
 }
 
-/// The services of a layer.
+/// The services of a layer, each with its digest.
 ///
 /// # Errors
 /// If an object on the way is missing or wrong.
-pub fn services_of(objects: &Objects, layer: Link<Layer>) -> Result<Vec<Service>, BadSnapshot> {
+pub fn services_of(objects: &Objects, layer: Link<Layer>) -> Result<Vec<(Digest, Service)>, BadSnapshot> {
     let layer = objects.read(layer)?;
     let entries = objects.entries(&layer.services)?;
-    entries.into_iter().map(|(_, digest)| objects.read(Link::<Service>::to(digest))).collect()
+    entries.into_iter().map(|(_, digest)| Ok((digest, objects.read(Link::<Service>::to(digest))?))).collect()
 }

@@ -63,7 +63,8 @@ impl<'s> Sources<'s> {
             let owner = match source {
                 EndpointSource::Workloads(select) => Owner::Workload(select.namespace.clone()),
                 EndpointSource::Declared(select) => Owner::Service(select.host.clone()),
-                EndpointSource::Dns(_) => continue, // the member looks these up itself
+                // The member looks these up itself, or needs none.
+                EndpointSource::Dns(_) | EndpointSource::Original => continue,
             };
             by_owner.entry(owner).or_default().push(source);
         }

@@ -196,7 +196,7 @@ fn text(value: &Text) -> TextTest {
     }
 }
 
-fn ip_block(value: &str) -> Option<IpBlock> {
+pub(super) fn ip_block(value: &str) -> Option<IpBlock> {
     let (address, bits) = value.split_once('/').map_or((value, None), |(address, bits)| (address, Some(bits)));
     let address: IpAddr = address.parse().ok()?;
     let bytes = match address {

@@ -47,7 +47,7 @@ impl<'r> Lowering<'_, 'r> {
                 names: match service.endpoints {
                     EndpointKind::Dns(entry) => names(service, entry, port, Some(subset)),
                     EndpointKind::Alias(host) => alias(host, port),
-                    EndpointKind::Selector(_) | EndpointKind::Declared => Vec::new(),
+                    EndpointKind::Selector(_) | EndpointKind::Declared | EndpointKind::Original => Vec::new(),
                 },
                 traffic: Some(own).filter(|own| *own != traffic),
             }
@@ -212,6 +212,7 @@ fn endpoints(service: &Service<'_>, port: &ServicePort) -> EndpointSource {
             labels: Vec::new(),
             port: TargetPort::Number(port.number),
         }),
+        EndpointKind::Original => EndpointSource::Original,
         EndpointKind::Alias(host) => EndpointSource::Dns(alias(host, port)),
         EndpointKind::Dns(entry) => EndpointSource::Dns(names(service, entry, port, None)),
     }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use taut_model::{
-    BoundServer, Client, Host, LabelSet, ListenPort, key_pair, listen_ports, rules_for, server_admits, specificity,
+    BoundServer, Client, Host, LabelSet, Leading, ListenPort, key_pair, ports_at, rules_for, server_admits, specificity,
 };
+use taut_resources::{Resource, ServerTlsMode};
 use taut_snapshot::Text;
 use taut_snapshot::format::codec::{Blob, Link};
-use taut_snapshot::object::{Certificate, HostEntry, HostTable, Listener, Server};
+use taut_snapshot::object::{Certificate, ConnectionTable, HostEntry, HostTable, Listener, Server, ServerTls};
 
 use super::Lowering;
 use super::route::Sourced;
@@ -15,20 +16,26 @@ use crate::origins::Source;
 
 /// A host while it is collected: its rules, and whether plain HTTP is redirected.
 #[derive(Default)]
-struct Collected {
+struct Collected<'r> {
     rules: Vec<Sourced>,
+    /// The virtual services that the rules are of.
+    of: Vec<&'r Resource>,
     https_only: bool,
 }
 
-impl Lowering<'_, '_> {
+impl<'r> Lowering<'_, 'r> {
     /// What a gateway workload listens to.
     pub(super) fn listeners(
         &mut self,
         namespace: &Text,
         labels: &LabelSet,
-        port_named: impl Fn(&str) -> Option<u16>,
+        leading: &[Leading<'_, '_>],
     ) -> Vec<Link<Listener>> {
-        let ports = listen_ports(self.mesh, namespace, labels, port_named);
+        let translate = |number: u16| {
+            let mut leading = leading.iter().filter(|it| it.service.resource.meta.labels.get(UNTRANSLATED).is_none());
+            leading.find(|it| it.port.number == number).map_or(number, |it| it.number)
+        };
+        let ports = ports_at(self.mesh, labels, &translate);
         ports.iter().map(|port| self.listener(port, namespace, labels)).collect()
     }
 
@@ -40,7 +47,12 @@ impl Lowering<'_, '_> {
         } else {
             vec![port.servers.iter().collect()]
         };
-        let servers = groups.iter().map(|group| self.server(group, tls, namespace, labels)).collect();
+        let mut taken = Vec::new();
+        let servers = groups.iter().map(|group| match group.as_slice() {
+            [server, ..] if !server.is_http() => self.opaque_server(server, namespace, labels, &mut taken),
+            group => self.server(group, tls, namespace, labels),
+        });
+        let servers = servers.collect();
         let link = self.objects.insert(&Listener { port: port.port, servers });
         let sources = port.servers.iter().map(|server| Source::new(0, server.gateway.resource, server.server.span));
         self.origins.add(link.digest, sources);
@@ -48,11 +60,12 @@ impl Lowering<'_, '_> {
     }
 
     fn server(&mut self, group: &[&BoundServer<'_>], tls: bool, namespace: &Text, labels: &LabelSet) -> Server {
-        let mut hosts: BTreeMap<Host, Collected> = BTreeMap::new();
+        let mut hosts: BTreeMap<Host, Collected<'_>> = BTreeMap::new();
         for server in group {
             self.collect(server, namespace, labels, &mut hosts);
         }
         let mut entries: Vec<HostEntry> = Vec::with_capacity(hosts.len());
+        let names = shared_names(&hosts);
         for (host, mut collected) in hosts {
             // A rule that takes everything goes behind those that do not, and the first of such ends the list (§3.8).
             collected.rules.sort_by_key(|sourced| sourced.takes_everything);
@@ -62,7 +75,8 @@ impl Lowering<'_, '_> {
                 sourced.source.renumber(at + 1);
             }
             let routes = if collected.rules.is_empty() { None } else { Some(self.table(collected.rules)) };
-            entries.push(HostEntry { host, routes, https_only: collected.https_only });
+            let shared = names.get(&host).filter(|name| **name != host).cloned().unwrap_or_default();
+            entries.push(HostEntry { host, routes, https_only: collected.https_only, shared });
         }
         entries.sort_by(|a, b| specificity(&a.host).cmp(&specificity(&b.host)));
         let table = self.objects.insert(&HostTable { hosts: entries });
@@ -71,11 +85,43 @@ impl Lowering<'_, '_> {
             Some(server) if tls => taut_model::gateway_hosts(server).iter().map(|host| bare(host)).collect(),
             _ => vec!["*".into()],
         };
+        let certificate = first.filter(|_| tls).and_then(|server| self.certificate(server, namespace));
         Server {
             number: first.map_or(0, |server| server.server.port.number.0),
             names,
-            certificate: first.filter(|_| tls).and_then(|server| self.certificate(server, namespace)),
+            // That a certificate means SIMPLE need not be said.
+            tls: first.and_then(|server| tls_of(server)).filter(|it| *it != ServerTls::Simple || certificate.is_none()),
+            certificate,
             hosts: table,
+            connections: None,
+        }
+    }
+
+    /// A server whose bytes are not looked at.
+    fn opaque_server(
+        &mut self,
+        server: &BoundServer<'_>,
+        namespace: &Text,
+        labels: &LabelSet,
+        taken: &mut Vec<Text>,
+    ) -> Server {
+        let gateway = server.gateway_name();
+        let client = Client { namespace, labels, gateway: &gateway };
+        let tls = tls_of(server);
+        let connections = match tls {
+            Some(ServerTls::AutoPassthrough) => self.passed_clusters(server, &client),
+            _ => self.server_connections(server, &client, taken),
+        };
+        // Without any rule it takes no connection, which is not the same as having no rules.
+        let none = ConnectionTable { rules: Vec::new(), clusters: Vec::new() };
+        let connections = connections.unwrap_or_else(|| self.objects.insert(&none));
+        Server {
+            number: server.server.port.number.0,
+            names: taut_model::gateway_hosts(server).iter().map(|host| bare(host)).collect(),
+            certificate: self.certificate(server, namespace),
+            hosts: self.objects.insert(&HostTable { hosts: Vec::new() }),
+            tls,
+            connections: Some(connections),
         }
     }
 
@@ -85,7 +131,7 @@ impl Lowering<'_, '_> {
         server: &BoundServer<'_>,
         namespace: &Text,
         labels: &LabelSet,
-        hosts: &mut BTreeMap<Host, Collected>,
+        hosts: &mut BTreeMap<Host, Collected<'r>>,
     ) {
         let gateway = server.gateway_name();
         let client = Client { namespace, labels, gateway: &gateway };
@@ -98,7 +144,12 @@ impl Lowering<'_, '_> {
                 let Some(host) = server_admits(server, routing, host) else { continue };
                 let bound = rules_for(routing, &client, port);
                 let rules = self.rules(routing, &bound, &client, port, 0);
-                hosts.entry(host).or_default().rules.extend(rules);
+                if rules.is_empty() {
+                    continue;
+                }
+                let collected = hosts.entry(host).or_default();
+                collected.rules.extend(rules);
+                collected.of.push(routing.of.resource);
             }
         }
         let redirects =
@@ -130,6 +181,40 @@ impl Lowering<'_, '_> {
         Some(link)
     }
 }
+
+/// The host under which each is named: the first of those with the same rules (semantics.md §3.8).
+fn shared_names(hosts: &BTreeMap<Host, Collected<'_>>) -> BTreeMap<Host, Host> {
+    let alike = |a: &Collected<'_>, b: &Collected<'_>| {
+        let same = a.of.len() == b.of.len() && a.of.iter().zip(&b.of).all(|(a, b)| std::ptr::eq(*a, *b));
+        same && a.https_only == b.https_only
+    };
+    let mut order: Vec<(&Host, &Collected<'_>)> = hosts.iter().collect();
+    order.sort_by(|(a, _), (b, _)| specificity(a).cmp(&specificity(b)));
+    let mut names = BTreeMap::new();
+    let mut first: Vec<(&Host, &Collected<'_>)> = Vec::new();
+    for (host, collected) in order {
+        match first.iter().find(|(_, other)| alike(other, collected)) {
+            Some((name, _)) => drop(names.insert(host.clone(), (*name).clone())),
+            None => first.push((host, collected)),
+        }
+    }
+    names
+}
+
+fn tls_of(server: &BoundServer<'_>) -> Option<ServerTls> {
+    let tls = server.server.tls.as_ref().filter(|_| server.ends_tls())?;
+    Some(match tls.effective_mode() {
+        ServerTlsMode::Passthrough => ServerTls::Passthrough,
+        ServerTlsMode::Simple => ServerTls::Simple,
+        ServerTlsMode::Mutual => ServerTls::Mutual,
+        ServerTlsMode::AutoPassthrough => ServerTls::AutoPassthrough,
+        ServerTlsMode::IstioMutual => ServerTls::IstioMutual,
+        ServerTlsMode::OptionalMutual => ServerTls::OptionalMutual,
+    })
+}
+
+/// The label of a Service that translates no ports of gateways.
+const UNTRANSLATED: &str = "experimental.istio.io/disable-gateway-port-translation";
 
 /// A server's host without the namespace before it.
 fn bare(host: &str) -> Text {

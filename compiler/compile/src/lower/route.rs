@@ -17,6 +17,15 @@ use taut_snapshot::object::{
 use super::{Lowering, headers};
 use crate::origins::Source;
 
+/// The port of a destination that names none (§3.6).
+#[derive(Clone, Copy)]
+pub(super) enum Portless {
+    /// The one that the client asked for: sidecars look for services by it.
+    Asked(u16),
+    /// The only one that the service has; else the one that the client asked for.
+    Only(u16),
+}
+
 /// A rule, and what it came from.
 pub(super) struct Sourced {
     /// Its destinations are numbers of its own list.
@@ -143,7 +152,13 @@ impl<'r> Lowering<'_, 'r> {
                 let (response_headers, _) =
                     headers::operations(to.headers.as_ref().and_then(|it| it.response.as_ref()));
                 Weighted {
-                    target: self.target(routing, &to.destination, client, port, clusters),
+                    target: self.target(
+                        routing.of.namespace(),
+                        &to.destination,
+                        client,
+                        portless(client, port),
+                        clusters,
+                    ),
                     weight: weight(to),
                     request_headers,
                     response_headers,
@@ -158,15 +173,18 @@ impl<'r> Lowering<'_, 'r> {
     }
 
     /// The cluster of a destination (§3.6).
-    fn target(
+    pub(super) fn target(
         &mut self,
-        routing: &Routing<'r>,
-        to: &'r Destination,
+        namespace: &Text,
+        to: &Destination,
         client: &Client<'_>,
-        listener: u16,
+        portless: Portless,
         clusters: &mut Vec<Link<ClusterSet>>,
     ) -> Target {
-        let host: Host = expand(&to.host, routing.of.namespace(), &self.mesh.settings);
+        let mut host: Host = expand(&to.host, namespace, &self.mesh.settings);
+        if let Some(concrete) = self.stands_for(&host, client.namespace) {
+            host = concrete;
+        }
         let id = self.mesh.service_for(&host, client.namespace);
         let service = id.map(|id| self.mesh.service(id));
         let written = to.port.as_ref().map(|port| port.number.0);
@@ -174,7 +192,11 @@ impl<'r> Lowering<'_, 'r> {
             [only] => Some(only.number),
             _ => None,
         });
-        let port = written.or(only).unwrap_or(listener);
+        let port = match (written, portless) {
+            (Some(written), _) => written,
+            (None, Portless::Asked(asked)) => asked,
+            (None, Portless::Only(asked)) => only.unwrap_or(asked),
+        };
         let subset_name = to.subset.as_ref().map(|subset| subset.value.as_str()).unwrap_or_default();
         let missing = || Target::Missing(cluster_name(port, subset_name, &host).into());
         let (Some(id), Some(service)) = (id, service) else { return missing() };
@@ -184,8 +206,18 @@ impl<'r> Lowering<'_, 'r> {
             return missing();
         }
         let set = self.clusters(id, service_port, &governing);
-        Target::Cluster(ClusterRef { set: place(clusters, set), subset: subset_name.into() })
+        self.whole(set, subset_name.into(), clusters)
     }
+
+    /// A subset of clusters that are known.
+    #[expect(clippy::unused_self, reason = "it stands beside `target`, which asks the mesh")]
+    pub(super) fn whole(&self, set: Link<ClusterSet>, subset: Text, clusters: &mut Vec<Link<ClusterSet>>) -> Target {
+        Target::Cluster(ClusterRef { set: place(clusters, set), subset })
+    }
+}
+
+fn portless(client: &Client<'_>, port: u16) -> Portless {
+    if client.gateway == "mesh" { Portless::Asked(port) } else { Portless::Only(port) }
 }
 
 /// The place of a set in a list, which gets it if it lacks it.

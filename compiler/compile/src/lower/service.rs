@@ -6,14 +6,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use taut_model::{Client, Host, LabelSet, Protocol, candidates, covers, expand, governing, is_wildcard, rules_for};
+use taut_model::{
+    Client, EndpointKind, Host, Imports, LabelSet, Protocol, Routing, ServiceId, candidates_among, covers, expand,
+    governing, is_wildcard, rules_for,
+};
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::{self, Layer, ServicePort};
 use taut_snapshot::{Digest, Text};
 
 use super::Lowering;
+use super::authz::ip_block;
 use super::cluster::protocol;
 use crate::origins::Source;
+
+/// The most names that lead from one to the other.
+const ALIASES_MAX: usize = 8;
 
 /// The port that a virtual service for an unknown host has (semantics.md §3.3).
 const PLAIN_HTTP: u16 = 80;
@@ -25,6 +32,100 @@ impl<'r> Lowering<'_, 'r> {
         let own = self.layer_of_namespace(namespace, &base.1);
         let by_labels = self.layer_of_labels(namespace, labels);
         by_labels.into_iter().chain(own).chain([base.0]).collect()
+    }
+
+    /// The layer of an egress listener of a Sidecar. `place` says which listener of which one.
+    pub(super) fn imported(
+        &mut self,
+        imports: Imports,
+        place: (Text, usize),
+        namespace: &Text,
+        labels: &LabelSet,
+    ) -> Link<Layer> {
+        let seen = if self.looked_at().is_empty() { LabelSet::new() } else { labels.clone() };
+        let key = (place.0, place.1, namespace.clone(), seen);
+        if let Some(layer) = self.imported.get(&key) {
+            return *layer;
+        }
+        self.imports = Some(imports);
+        let client = Client { namespace, labels, gateway: "mesh" };
+        let entries = self.entries(self.hosts(), &client);
+        self.imports = None;
+        let layer = self.layer(entries);
+        self.imported.insert(key, layer);
+        layer
+    }
+
+    /// Whether the workload that is being lowered knows of a virtual service.
+    pub(super) fn knows_rules(&self, routing: &Routing<'_>) -> bool {
+        self.imports.as_ref().is_none_or(|imports| imports.admits_rules(routing))
+    }
+
+    /// The service of exactly this host that the workload knows.
+    fn known(&self, host: &Host, namespace: &str) -> Option<ServiceId> {
+        let Some(imports) = &self.imports else { return self.mesh.service_named(host, namespace) };
+        let ids = self.mesh.services_of(host);
+        let known = |id: &&ServiceId| {
+            let service = self.mesh.service(**id);
+            service.visibility.admits(namespace) && imports.admits(service)
+        };
+        let own = ids.iter().filter(known).find(|id| self.mesh.service(**id).namespace == namespace);
+        own.or_else(|| ids.iter().find(known)).copied()
+    }
+
+    /// The host that a name of another one stands for (§19), if it is known.
+    pub(super) fn stands_for(&self, host: &Host, namespace: &str) -> Option<Host> {
+        let mut host = host.clone();
+        let mut found = None;
+        // Names of names of names: a circle ends somewhere.
+        for _ in 0..ALIASES_MAX {
+            let id = self.mesh.service_named(&host, namespace)?;
+            let EndpointKind::Alias(to) = self.mesh.service(id).endpoints else { break };
+            host = to.to_ascii_lowercase().into();
+            found = Some(host.clone());
+        }
+        found.filter(|host| self.mesh.service_named(host, namespace).is_some())
+    }
+
+    /// Other names of a host.
+    fn aliases_of(&mut self, host: &Host) -> Vec<Host> {
+        let aliases = self.aliases.get_or_insert_with(|| {
+            let mut aliases: BTreeMap<Host, Vec<Host>> = BTreeMap::new();
+            for service in &self.mesh.services {
+                if let EndpointKind::Alias(to) = service.endpoints {
+                    aliases.entry(to.to_ascii_lowercase().into()).or_default().push(service.host.clone());
+                }
+            }
+            Rc::new(aliases)
+        });
+        let aliases = aliases.clone();
+        let mut all = Vec::new();
+        let mut waiting = vec![host];
+        while let Some(of) = waiting.pop() {
+            for alias in aliases.get(of).into_iter().flatten() {
+                if alias != host && !all.contains(alias) {
+                    all.push(alias.clone());
+                    waiting.push(alias);
+                }
+            }
+        }
+        all.sort();
+        all
+    }
+
+    /// The ports on which a virtual service counts for its hosts that are no services there: 80, and the ports of the
+    /// services that it names beside them (§3.3).
+    fn ports_of(&self, routing: &Routing<'_>, namespace: &str) -> BTreeSet<u16> {
+        let mut ports = BTreeSet::from([PLAIN_HTTP]);
+        if routing.hosts.len() < 2 {
+            return ports;
+        }
+        let ids = routing.hosts.iter().filter_map(|host| self.known(host, namespace));
+        for service in ids.map(|id| self.mesh.service(id)) {
+            let http = service.ports.iter().filter(|port| port.protocol.is_http() || port.protocol == Protocol::Auto);
+            ports.extend(http.map(|port| port.number));
+        }
+        ports
     }
 
     /// What every client sees alike: the meaning of each host to a client of which nothing is known.
@@ -146,9 +247,13 @@ impl<'r> Lowering<'_, 'r> {
 
     /// What one host means to a client; none if it means nothing.
     pub(super) fn service(&mut self, host: &Host, client: &Client<'_>) -> Option<Digest> {
-        let id = self.mesh.service_named(host, client.namespace);
-        let candidates = candidates(self.mesh, host, client);
+        let id = self.known(host, client.namespace);
+        let candidates = candidates_among(self.mesh, host, client, &|routing| self.knows_rules(routing));
         let service = id.map(|id| self.mesh.service(id));
+        let named = service.is_some_and(|service| matches!(service.endpoints, EndpointKind::Alias(_)));
+        if named && candidates.is_empty() && self.stands_for(host, client.namespace).is_some() {
+            return None; // it is a name of the other
+        }
         let mut ports = Vec::new();
         match (id, service) {
             (Some(id), Some(service)) => {
@@ -160,18 +265,16 @@ impl<'r> Lowering<'_, 'r> {
                         protocol: protocol(port.protocol),
                         routes: if looked_at { self.routes(&candidates, client, port.number) } else { None },
                         clusters: Some(self.clusters(id, port, &governing)),
+                        connections: self.connections(host, port, client),
                     });
                 }
             }
-            _ => {
-                let routes = self.routes(&candidates, client, PLAIN_HTTP)?;
-                ports.push(ServicePort {
-                    number: PLAIN_HTTP,
-                    protocol: object::Protocol::Http,
-                    routes: Some(routes),
-                    clusters: None,
-                });
-            }
+            _ if candidates.is_empty() => return None,
+            _ => {}
+        }
+        ports.extend(self.other_ports(host, &candidates, client, &ports));
+        if ports.is_empty() {
+            return None;
         }
         ports.sort();
         ports.dedup_by_key(|port| port.number);
@@ -187,11 +290,63 @@ impl<'r> Lowering<'_, 'r> {
             headless: service.is_some_and(|service| service.headless) && !is_wildcard(host),
             ports,
             external: service.is_none_or(|service| service.external),
+            created: service
+                .and_then(|service| service.resource.meta.creation_timestamp.as_ref())
+                .map_or_else(Text::default, |time| time.value.clone()),
+            alias: named,
+            ranges: service
+                .map(|it| it.ranges.iter().filter_map(|range| ip_block(range)).collect())
+                .unwrap_or_default(),
+            aliases: if service.is_some() && !named { self.aliases_of(host) } else { Vec::new() },
+            original: service.is_some_and(|service| service.original),
         };
         let link = self.objects.insert(&object);
         let declared = service.map(|service| Source::new(0, service.resource, service.resource.span));
         self.origins.add(link.digest, declared);
         Some(link.digest)
+    }
+
+    /// Ports that a host has for the sake of a virtual service alone.
+    fn other_ports(
+        &mut self,
+        host: &Host,
+        candidates: &[taut_model::Candidate<'_, 'r>],
+        client: &Client<'_>,
+        own: &[ServicePort],
+    ) -> Vec<ServicePort> {
+        let mut found: BTreeMap<u16, ServicePort> = BTreeMap::new();
+        for candidate in candidates.iter().filter(|it| it.routing.hosts.contains(host)) {
+            for number in self.ports_of(candidate.routing, client.namespace) {
+                if found.contains_key(&number) || own.iter().any(|port| port.number == number) {
+                    continue;
+                }
+                // A wildcard that some service there is part of stands for these services alone.
+                if is_wildcard(host) && self.covers_services(host, number, client.namespace) {
+                    continue;
+                }
+                if let Some(routes) = self.routes(std::slice::from_ref(candidate), client, number) {
+                    let port = ServicePort {
+                        number,
+                        protocol: object::Protocol::Http,
+                        routes: Some(routes),
+                        clusters: None,
+                        connections: None,
+                    };
+                    found.insert(number, port);
+                }
+            }
+        }
+        found.into_values().collect()
+    }
+
+    fn covers_services(&self, wildcard: &Host, port: u16, namespace: &str) -> bool {
+        let here = |service: &&taut_model::Service<'_>| {
+            service.port(port).is_some()
+                && taut_model::overlap(wildcard, &service.host)
+                && service.visibility.admits(namespace)
+                && self.imports.as_ref().is_none_or(|imports| imports.admits(service))
+        };
+        self.mesh.services.iter().find(here).is_some()
     }
 
     /// The rules for a host and port: those of the first candidate that has any for this client and port.

@@ -2,13 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use taut_model::{Mode, Protocol, Target, Workload, mode_of};
-use taut_snapshot::object::{Inbound, MtlsMode, View};
+use taut_model::{
+    Client, Imports, Leading, Mode, ModeOf, Of, Protocol, Who, Workload, leading_to, mode_of, sidecar_of,
+};
+use taut_resources::{OutboundMode, Sidecar};
+use taut_snapshot::format::codec::Link;
+use taut_snapshot::object::{Egress, EgressPort, Inbound, MtlsMode, PortMode, Target, View};
 use taut_snapshot::{Digest, Text};
 
 use super::Lowering;
 use super::cluster::protocol;
+use super::route::Portless;
 use crate::origins::Source;
+
+/// A workload that a view is made for: one that is declared, or one that somebody only describes.
+pub(crate) struct Subject<'w> {
+    pub(crate) who: Who<'w>,
+    pub(crate) name: Text,
+    pub(crate) service_account: Text,
+    pub(crate) gateway: bool,
+}
 
 impl Lowering<'_, '_> {
     /// The views of all workloads in the mesh, by `namespace/name`.
@@ -20,56 +33,128 @@ impl Lowering<'_, '_> {
     }
 
     fn view(&mut self, workload: &Workload<'_>) -> Digest {
-        let modes = mode_of(self.mesh, &workload.namespace, &workload.labels);
-        let listeners = match workload.gateway {
-            true => self.listeners(&workload.namespace, &workload.labels, |name| workload.port_named(name)),
-            false => Vec::new(),
-        };
-        let view = View {
-            namespace: workload.namespace.clone(),
+        let who =
+            Who { namespace: &workload.namespace, labels: &workload.labels, ports: &workload.ports, addresses: &[] };
+        let subject = Subject {
+            who,
             name: workload.name.clone(),
-            labels: workload.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
             service_account: workload.service_account.clone(),
             gateway: workload.gateway,
-            mesh: self.mesh_link,
-            // A gateway sends by its listeners' rules alone, which name their clusters.
-            layers: if workload.gateway { Vec::new() } else { self.layers(&workload.namespace, &workload.labels) },
-            inbound: if workload.gateway { Vec::new() } else { self.inbound(workload, &modes) },
-            other_ports: mode(modes.workload),
-            policies: self.policies(&workload.namespace, &workload.labels),
-            listeners,
         };
-        let link = self.objects.insert(&view);
+        let link = self.view_of(&subject);
         self.origins.add(link.digest, [Source::new(0, workload.resource, workload.resource.span)]);
         link.digest
     }
 
-    /// The ports that services lead to. Of two services for one port, the older says what it speaks.
-    fn inbound(&self, workload: &Workload<'_>, modes: &taut_model::ModeOf<'_>) -> Vec<Inbound> {
-        let mut ports: BTreeMap<u16, Inbound> = BTreeMap::new();
-        for service in self.mesh.services_before(&workload.namespace, &workload.labels) {
-            for port in service.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
-                let number = match &port.target {
-                    Target::Number(number) => *number,
-                    Target::Name(name) => match workload.port_named(name) {
-                        Some(number) => number,
-                        None => continue,
-                    },
-                };
-                let named =
-                    workload.ports.iter().find(|(known, _)| *known == number).and_then(|(_, name)| name.clone());
-                ports.entry(number).or_insert_with(|| Inbound {
-                    port: number,
-                    name: named.unwrap_or_default(),
-                    protocol: protocol(port.protocol),
-                    mtls: mode(modes.port(number)),
-                    service: service.host.clone(),
-                    service_namespace: service.namespace.clone(),
-                });
-            }
+    /// The view of a workload.
+    pub(crate) fn view_of(&mut self, subject: &Subject<'_>) -> Link<View> {
+        let Who { namespace, labels, .. } = subject.who;
+        let modes = mode_of(self.mesh, namespace, labels);
+        let leading = leading_to(self.mesh, subject.who);
+        let mut view = View {
+            namespace: namespace.clone(),
+            name: subject.name.clone(),
+            labels: labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+            service_account: subject.service_account.clone(),
+            gateway: subject.gateway,
+            mesh: self.mesh_link,
+            layers: Vec::new(),
+            inbound: Vec::new(),
+            other_ports: mode(modes.workload),
+            policies: self.policies(namespace, labels),
+            listeners: Vec::new(),
+            egress: None,
+            egress_ports: Vec::new(),
+            port_modes: Vec::new(),
+        };
+        if subject.gateway {
+            // A gateway sends by its listeners' rules alone, which name their clusters.
+            view.listeners = self.listeners(namespace, labels, &leading);
+            return self.objects.insert(&view);
         }
-        ports.into_values().collect()
+        view.inbound = inbound(subject.who, &leading, &modes);
+        match sidecar_of(self.mesh, namespace, labels) {
+            None => view.layers = self.layers(namespace, labels),
+            Some(sidecar) => self.obey(sidecar, subject.who, &modes, &mut view),
+        }
+        let known = |port: &u16| view.inbound.iter().any(|inbound| inbound.port == *port);
+        let others = modes.ports().filter(|port| !known(port));
+        view.port_modes = others.map(|port| PortMode { port, mtls: mode(modes.port(port)) }).collect();
+        view.port_modes.sort();
+        self.objects.insert(&view)
     }
+
+    /// What a Sidecar changes of a view (semantics.md §7).
+    fn obey(&mut self, sidecar: Of<'_, Sidecar>, who: Who<'_>, modes: &ModeOf<'_>, view: &mut View) {
+        let place: Text = format!("{}/{}", sidecar.namespace(), sidecar.name()).into();
+        if sidecar.spec.egress.is_empty() {
+            view.layers = self.layers(who.namespace, who.labels);
+        }
+        for (at, listener) in sidecar.spec.egress.iter().enumerate() {
+            let imports = Imports::of(listener, who.namespace);
+            let layer = self.imported(imports, (place.clone(), at), who.namespace, who.labels);
+            let Some(port) = &listener.port else {
+                view.layers = vec![layer];
+                continue;
+            };
+            let written = port.protocol.as_ref().map_or("", |protocol| protocol.as_str());
+            let speaks = Protocol::parse(written).unwrap_or(Protocol::Auto);
+            view.egress_ports.push(EgressPort {
+                port: port.number.map_or(0, |number| number.value.0),
+                protocol: protocol(speaks),
+                bind: listener.bind.as_ref().map(|bind| bind.value.clone()).unwrap_or_default(),
+                layers: vec![layer],
+                any_port: speaks == Protocol::HttpProxy,
+            });
+        }
+        if let Some(policy) = &sidecar.spec.outbound_traffic_policy {
+            // An empty one means REGISTRY_ONLY, though a missing one does not (the trap of §7.1).
+            let registry_only = policy.mode.is_none_or(|mode| mode.value == OutboundMode::RegistryOnly);
+            let proxy = policy.egress_proxy.as_ref().and_then(|to| {
+                let client = Client { namespace: who.namespace, labels: who.labels, gateway: "mesh" };
+                let mut clusters = Vec::new();
+                match self.target(sidecar.namespace(), to, &client, Portless::Only(0), &mut clusters) {
+                    Target::Cluster(to) => Some((*clusters.get(to.set as usize)?, to.subset)),
+                    Target::Missing(_) => None,
+                }
+            });
+            let (through, subset) = proxy.map_or((None, Text::default()), |(link, subset)| (Some(link), subset));
+            view.egress = Some(Egress { registry_only, through, subset });
+        }
+        if !sidecar.spec.ingress.is_empty() {
+            let ports = sidecar.spec.ingress.iter().map(|ingress| {
+                let port = ingress.port.number.map_or(0, |number| number.value.0);
+                let written = ingress.port.protocol.as_ref().map_or("", |protocol| protocol.as_str());
+                Inbound {
+                    port,
+                    name: ingress.port.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
+                    protocol: protocol(Protocol::parse(written).unwrap_or(Protocol::Auto)),
+                    mtls: mode(modes.port(port)),
+                    service: Text::default(),
+                    service_namespace: Text::default(),
+                }
+            });
+            view.inbound = ports.collect();
+            view.inbound.sort();
+        }
+    }
+}
+
+/// The ports that services lead to. Of two services for one port, the older says what it speaks.
+fn inbound(who: Who<'_>, leading: &[Leading<'_, '_>], modes: &ModeOf<'_>) -> Vec<Inbound> {
+    let mut ports: BTreeMap<u16, Inbound> = BTreeMap::new();
+    for Leading { service, port, number } in leading.iter().filter(|it| it.port.protocol != Protocol::Udp) {
+        let named = who.ports.iter().find(|(known, _)| known == number).and_then(|(_, name)| name.clone());
+        ports.entry(*number).or_insert_with(|| Inbound {
+            port: *number,
+            name: named.unwrap_or_default(),
+            protocol: protocol(port.protocol),
+            mtls: mode(modes.port(*number)),
+            service: service.host.clone(),
+            service_namespace: service.namespace.clone(),
+        });
+    }
+    ports.into_values().collect()
 }
 
 fn mode(mode: Mode) -> MtlsMode {

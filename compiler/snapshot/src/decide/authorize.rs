@@ -177,16 +177,11 @@ impl Ready {
                 let (namespace, name) = (regex::escape(&account.namespace), regex::escape(&account.name));
                 Ready::Identity(Pattern::whole(&format!("spiffe://.+/ns/{namespace}/(.+/|)sa/{name}(/.+)?"))?)
             }
-            Test::SourceIp(block) | Test::DestinationIp(block) => {
-                let address = match &*block.address.0 {
-                    [a, b, c, d] => IpAddr::from([*a, *b, *c, *d]),
-                    other => match <[u8; 16]>::try_from(other) {
-                        Ok(sixteen) => IpAddr::from(sixteen),
-                        Err(_) => return Err(BadPattern::new("an address of neither 4 nor 16 bytes")),
-                    },
-                };
-                Ready::Block { source: matches!(test, Test::SourceIp(_)), address, bits: block.bits }
-            }
+            Test::SourceIp(block) | Test::DestinationIp(block) => Ready::Block {
+                source: matches!(test, Test::SourceIp(_)),
+                address: address_of(block)?,
+                bits: block.bits,
+            },
             _ => Ready::Plain(test.clone()),
         })
     }
@@ -267,7 +262,19 @@ fn fits(template: &str, path: &str) -> bool {
     }
 }
 
-fn in_block(address: IpAddr, block: IpAddr, bits: u8) -> bool {
+/// The address of a block.
+pub(super) fn address_of(block: &object::IpBlock) -> Result<IpAddr, BadPattern> {
+    match &*block.address.0 {
+        [a, b, c, d] => Ok(IpAddr::from([*a, *b, *c, *d])),
+        other => match <[u8; 16]>::try_from(other) {
+            Ok(sixteen) => Ok(IpAddr::from(sixteen)),
+            Err(_) => Err(BadPattern::new("an address of neither 4 nor 16 bytes")),
+        },
+    }
+}
+
+/// Whether an address is in a block.
+pub(super) fn in_block(address: IpAddr, block: IpAddr, bits: u8) -> bool {
     let same = |a: u128, b: u128, width: u32| {
         let shift = width.saturating_sub(u32::from(bits));
         a.checked_shr(shift).unwrap_or(0) == b.checked_shr(shift).unwrap_or(0)

@@ -1,15 +1,18 @@
 //! One view, ready to be asked: every object of it read, checked and indexed once, when it is staged.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 use super::authorize::Policies;
 use super::hosts::{HostIndex, host_without_port};
+use super::listen::{Chains, Listeners, any_name};
 use super::pattern::BadPattern;
 use super::route::{ClusterId, Forwarding, Router, ToDo};
 use crate::format::codec::Link;
 use crate::object::{
-    Certificate, Cluster, ClusterRef, ClusterSet, HostTable, Mesh, Protocol, RouteTable, Service, View,
+    Certificate, Cluster, ClusterRef, ClusterSet, ConnectionTable, EgressPort, HostTable, Layer, Mesh, Protocol,
+    RouteTable, ServerTls, Service, Target, View,
 };
 use crate::snapshot::{BadSnapshot, Objects, services_of};
 use crate::{Digest, Text};
@@ -28,9 +31,24 @@ pub struct Tables {
     /// What it listens to as a gateway.
     pub listeners: Vec<GatewayListener>,
     clusters: Vec<Cluster>,
+    cluster_digests: Vec<Digest>,
     routers: Vec<Router>,
     router_digests: Vec<Digest>,
-    hosts: HostIndex,
+    /// What the workload knows: ports that are set apart first, all others last.
+    scopes: Vec<Scope>,
+    pub(super) chains: Vec<Chains>,
+    pub(super) listen: Listeners,
+    /// The clusters that traffic for unknown hosts goes through, if it goes through any.
+    through: Option<ClusterId>,
+}
+
+/// The services that a workload knows, on one port or on all that are left.
+#[derive(Debug)]
+pub(super) struct Scope {
+    pub(super) egress: Option<EgressPort>,
+    /// Numbers in the list of services.
+    pub(super) services: Range<usize>,
+    hosts: HashMap<u16, HostIndex>,
 }
 
 /// One service with its ports.
@@ -38,16 +56,19 @@ pub struct Tables {
 pub struct ServiceEntry {
     /// As in the snapshot.
     pub service: Service,
-    ports: Vec<PortEntry>,
+    /// The object that it was read from.
+    pub digest: Digest,
+    pub(super) ports: Vec<PortEntry>,
 }
 
 #[derive(Clone, Debug)]
-struct PortEntry {
-    number: u16,
-    protocol: Protocol,
+pub(super) struct PortEntry {
+    pub(super) number: u16,
+    pub(super) protocol: Protocol,
     router: Option<usize>,
+    pub(super) chains: Option<usize>,
     /// Without rules, everything goes here.
-    otherwise: Option<(ClusterId, ToDo)>,
+    pub(super) otherwise: Option<(ClusterId, ToDo)>,
 }
 
 /// Where requests for one host and port are decided.
@@ -84,6 +105,12 @@ pub struct GatewayServer {
     pub number: u16,
     /// With it, the server ends TLS.
     pub certificate: Option<Certificate>,
+    /// What it does with TLS, where that is more than its certificate says.
+    pub tls: Option<ServerTls>,
+    /// The server names it is for.
+    pub names: Vec<Text>,
+    /// The rules for its connections, if their bytes are not looked at.
+    pub(super) chains: Option<usize>,
     /// The hosts.
     pub entries: Vec<GatewayHost>,
     hosts: HostIndex,
@@ -96,12 +123,17 @@ pub struct GatewayHost {
     pub host: Text,
     /// Whether plain HTTP is redirected to HTTPS.
     pub https_only: bool,
+    /// The host under which it is named; its own if empty.
+    pub shared: Text,
     router: Option<usize>,
 }
 
 struct Loader<'o> {
     objects: &'o Objects,
     clusters: Vec<Cluster>,
+    cluster_digests: Vec<Digest>,
+    chains: Vec<Chains>,
+    chain_ids: BTreeMap<Digest, usize>,
     sets: BTreeMap<Digest, ClusterSet>,
     cluster_ids: BTreeMap<(Digest, Text), ClusterId>,
     routers: Vec<Router>,
@@ -120,6 +152,9 @@ impl Tables {
         let mut loader = Loader {
             objects,
             clusters: Vec::new(),
+            cluster_digests: Vec::new(),
+            chains: Vec::new(),
+            chain_ids: BTreeMap::new(),
             sets: BTreeMap::new(),
             cluster_ids: BTreeMap::new(),
             routers: Vec::new(),
@@ -127,14 +162,17 @@ impl Tables {
             router_ids: BTreeMap::new(),
         };
         let mut services = Vec::new();
-        let mut seen: HashMap<Text, ()> = HashMap::new();
-        for layer in &view.layers {
-            for service in services_of(objects, *layer)? {
-                if seen.insert(service.host.clone(), ()).is_none() {
-                    services.push(loader.service(service)?);
-                }
-            }
+        let mut scopes = Vec::with_capacity(view.egress_ports.len() + 1);
+        let apart = view.egress_ports.iter().map(|port| (Some(port), &port.layers));
+        for (egress, layers) in apart.chain([(None, &view.layers)]) {
+            let from = services.len();
+            loader.services(layers, &mut services)?;
+            let hosts = index(&services[from..], from, &view, &mesh);
+            scopes.push(Scope { egress: egress.cloned(), services: from..services.len(), hosts });
         }
+        let egress = view.egress.as_ref();
+        let through = egress.and_then(|egress| Some((egress.through?, &egress.subset)));
+        let through = through.map(|(link, subset)| loader.cluster(link, subset)).transpose()?;
         let policies = match view.policies {
             Some(link) => {
                 let set = objects.read(link)?;
@@ -143,9 +181,23 @@ impl Tables {
             None => Policies::default(),
         };
         let listeners = view.listeners.iter().map(|link| loader.listener(*link)).collect::<Result<_, _>>()?;
-        let hosts = index(&services, &view, &mesh);
-        let Loader { clusters, routers, router_digests, .. } = loader;
-        Ok(Tables { view, mesh, services, policies, listeners, clusters, routers, router_digests, hosts })
+        let Loader { clusters, cluster_digests, chains, routers, router_digests, .. } = loader;
+        let listen = Listeners::new(&services, &scopes, &chains);
+        Ok(Tables {
+            view,
+            mesh,
+            services,
+            policies,
+            listeners,
+            clusters,
+            cluster_digests,
+            routers,
+            router_digests,
+            scopes,
+            chains,
+            listen,
+            through,
+        })
     }
 
     /// The cluster of a number.
@@ -160,16 +212,47 @@ impl Tables {
         &self.clusters
     }
 
+    /// The object that a cluster was read from.
+    #[must_use]
+    pub fn cluster_digest(&self, id: ClusterId) -> Digest {
+        self.cluster_digests[id.0 as usize]
+    }
+
+    /// The cluster that traffic for unknown hosts goes through, if it passes and goes through one.
+    #[must_use]
+    pub fn through(&self) -> Option<ClusterId> {
+        self.through
+    }
+
+    /// Whether traffic for unknown hosts is refused.
+    #[must_use]
+    pub fn registry_only(&self) -> bool {
+        self.view.egress.as_ref().map_or(self.mesh.registry_only, |egress| egress.registry_only)
+    }
+
     /// Where a request of this workload's application is decided, by the port that it asked for and its Host
     /// (semantics.md §2.3: the address it dialled does not matter).
     #[must_use]
     pub fn outbound(&self, port: u16, authority: &str) -> Option<VirtualHost<'_>> {
+        let apart =
+            self.scopes.iter().position(|scope| scope.egress.as_ref().is_some_and(|egress| egress.port == port));
+        self.in_scope(apart.unwrap_or(self.scopes.len() - 1), port, authority)
+    }
+
+    /// The same, within one scope.
+    pub(super) fn in_scope(&self, scope: usize, port: u16, authority: &str) -> Option<VirtualHost<'_>> {
+        let scope = &self.scopes[scope];
         let host = host_without_port(authority);
-        let number = self.hosts.find(host.strip_suffix('.').unwrap_or(host))?;
+        let port = match &scope.egress {
+            // A proxy's clients name the port themselves.
+            Some(egress) if egress.any_port => authority[host.len()..].trim_start_matches(':').parse().unwrap_or(80),
+            _ => port,
+        };
+        let number = scope.hosts.get(&port)?.find(host.strip_suffix('.').unwrap_or(host))?;
         self.virtual_host(number as usize, port)
     }
 
-    fn virtual_host(&self, number: usize, port: u16) -> Option<VirtualHost<'_>> {
+    pub(super) fn virtual_host(&self, number: usize, port: u16) -> Option<VirtualHost<'_>> {
         let entry = &self.services[number];
         let port = entry.ports.iter().find(|known| known.number == port)?;
         Some(VirtualHost {
@@ -217,9 +300,33 @@ impl GatewayListener {
         };
         self.servers.get(number as usize)
     }
+
+    /// The server that speaks plain HTTP or bytes, or ends TLS for any name.
+    pub(super) fn plain(&self) -> Option<&GatewayServer> {
+        self.servers.iter().find(|server| !server.passes_tls() && (!server.ends_tls() || any_name(&server.names)))
+    }
 }
 
 impl GatewayServer {
+    /// Whether TLS ends here.
+    #[must_use]
+    pub fn ends_tls(&self) -> bool {
+        !self.passes_tls() && (self.certificate.is_some() || self.tls.is_some())
+    }
+
+    /// Whether TLS is passed on.
+    #[must_use]
+    pub fn passes_tls(&self) -> bool {
+        matches!(self.tls, Some(ServerTls::Passthrough | ServerTls::AutoPassthrough))
+    }
+
+    /// Istio's name of a host's table.
+    #[must_use]
+    pub fn name_of(&self, host: &GatewayHost) -> String {
+        let name = if host.shared.is_empty() { &host.host } else { &host.shared };
+        format!("{name}:{}", self.number)
+    }
+
     /// The host that a request is for.
     #[must_use]
     pub fn host(&self, authority: &str) -> Option<&GatewayHost> {
@@ -250,6 +357,7 @@ impl Loader<'_> {
         let missing = || BadSnapshot::Meaning(link.digest, format!("it has no subset `{subset}`"));
         let id = ClusterId(number(self.clusters.len()));
         self.clusters.push(set.cluster(subset).ok_or_else(missing)?);
+        self.cluster_digests.push(link.digest);
         self.cluster_ids.insert(key, id);
         Ok(id)
     }
@@ -278,7 +386,45 @@ impl Loader<'_> {
         Ok(self.routers.len() - 1)
     }
 
-    fn service(&mut self, service: Service) -> Result<ServiceEntry, BadSnapshot> {
+    fn services(&mut self, layers: &[Link<Layer>], into: &mut Vec<ServiceEntry>) -> Result<(), BadSnapshot> {
+        let mut seen: HashSet<Text> = HashSet::new();
+        for layer in layers {
+            for (digest, service) in services_of(self.objects, *layer)? {
+                if seen.insert(service.host.clone()) {
+                    into.push(self.service(digest, service)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn connections(&mut self, link: Link<ConnectionTable>) -> Result<usize, BadSnapshot> {
+        if let Some(chains) = self.chain_ids.get(&link.digest) {
+            return Ok(*chains);
+        }
+        let table = self.objects.read(link)?;
+        let mut targets = Vec::with_capacity(table.rules.len());
+        for rule in &table.rules {
+            let mut of_rule = Vec::with_capacity(rule.destinations.len());
+            for to in &rule.destinations {
+                let target = match &to.target {
+                    Target::Missing(name) => Err(name.clone()),
+                    Target::Cluster(to) => {
+                        let set = table.clusters.get(to.set as usize).copied();
+                        let missing = || BadSnapshot::Meaning(link.digest, format!("it has no clusters {}", to.set));
+                        Ok(self.cluster(set.ok_or_else(missing)?, &to.subset)?)
+                    }
+                };
+                of_rule.push((target, to.weight));
+            }
+            targets.push(of_rule);
+        }
+        self.chains.push(Chains::new(link.digest, &table, targets).map_err(|bad| meaning(link.digest, &bad))?);
+        self.chain_ids.insert(link.digest, self.chains.len() - 1);
+        Ok(self.chains.len() - 1)
+    }
+
+    fn service(&mut self, digest: Digest, service: Service) -> Result<ServiceEntry, BadSnapshot> {
         let mut ports = Vec::with_capacity(service.ports.len());
         for port in &service.ports {
             let cluster = port.clusters.map(|link| self.cluster(link, &Text::default())).transpose()?;
@@ -286,10 +432,11 @@ impl Loader<'_> {
                 number: port.number,
                 protocol: port.protocol.clone(),
                 router: port.routes.map(|link| self.router(link)).transpose()?,
+                chains: port.connections.map(|link| self.connections(link)).transpose()?,
                 otherwise: cluster.map(|cluster| (cluster, ToDo::Forward(Forwarding::to(cluster)))),
             });
         }
-        Ok(ServiceEntry { service, ports })
+        Ok(ServiceEntry { service, digest, ports })
     }
 
     fn listener(&mut self, link: Link<crate::object::Listener>) -> Result<GatewayListener, BadSnapshot> {
@@ -306,46 +453,65 @@ impl Loader<'_> {
             for (at, entry) in table.hosts.iter().enumerate() {
                 hosts.insert(&entry.host, number(at));
                 let router = entry.routes.map(|link| self.router(link)).transpose()?;
-                entries.push(GatewayHost { host: entry.host.clone(), https_only: entry.https_only, router });
+                let (host, shared) = (entry.host.clone(), entry.shared.clone());
+                entries.push(GatewayHost { host, https_only: entry.https_only, shared, router });
             }
             let certificate = server.certificate.map(|link| self.objects.read(link)).transpose()?;
-            servers.push(GatewayServer { number: server.number, certificate, entries, hosts });
+            servers.push(GatewayServer {
+                number: server.number,
+                certificate,
+                tls: server.tls.clone(),
+                names: server.names.clone(),
+                chains: server.connections.map(|link| self.connections(link)).transpose()?,
+                entries,
+                hosts,
+            });
         }
         Ok(GatewayListener { port: listener.port, servers, names })
     }
 }
 
-/// Every name that a service answers to, for this client (semantics.md §3.3).
-fn index(services: &[ServiceEntry], view: &View, mesh: &Mesh) -> HostIndex {
-    let mut hosts = HostIndex::default();
+/// Every name that a service answers to, for this client, port by port (semantics.md §3.3). `from` is the number of the
+/// first service.
+fn index(services: &[ServiceEntry], from: usize, view: &View, mesh: &Mesh) -> HashMap<u16, HostIndex> {
+    let mut hosts: HashMap<u16, HostIndex> = HashMap::new();
+    let mut insert = |entry: &ServiceEntry, at: usize, name: &str| {
+        for port in &entry.ports {
+            hosts.entry(port.number).or_default().insert(name, number(from + at));
+        }
+    };
     // Full names first: of two services that claim one name, the one whose own it is has it.
     for (at, entry) in services.iter().enumerate() {
-        hosts.insert(&entry.service.host, number(at));
+        insert(entry, at, &entry.service.host);
     }
     for (at, entry) in services.iter().enumerate() {
         let service = &entry.service;
         for address in &service.addresses {
-            hosts.insert(address, number(at));
+            insert(entry, at, address);
         }
-        let Some(short) = service.host.strip_suffix(mesh.domain_suffix.as_str()).filter(|_| service.kubernetes) else {
-            continue;
-        };
-        let in_svc = short.trim_end_matches('.'); // name.ns.svc
-        let in_namespace = in_svc.strip_suffix(".svc").unwrap_or(in_svc); // name.ns
-        let mut names = vec![in_svc, in_namespace];
-        if let Some(name) =
-            in_namespace.strip_suffix(service.namespace.as_str()).filter(|_| service.namespace == view.namespace)
-        {
-            names.push(name.trim_end_matches('.'));
-        }
-        for name in names {
-            hosts.insert(name, number(at));
-            if service.headless {
-                hosts.insert(&format!("*.{name}"), number(at));
+        let own = service.kubernetes.then_some(&service.host);
+        for host in own.into_iter().chain(&service.aliases) {
+            if *host != service.host {
+                insert(entry, at, host);
+            }
+            let Some(short) = host.strip_suffix(mesh.domain_suffix.as_str()) else { continue };
+            let in_svc = short.trim_end_matches('.'); // name.ns.svc
+            let Some(in_namespace) = in_svc.strip_suffix(".svc") else { continue }; // name.ns
+            let mut names = vec![in_svc, in_namespace];
+            if let Some((name, namespace)) = in_namespace.rsplit_once('.')
+                && namespace == view.namespace
+            {
+                names.push(name);
+            }
+            for name in names {
+                insert(entry, at, name);
+                if service.headless {
+                    insert(entry, at, &format!("*.{name}"));
+                }
             }
         }
         if service.headless {
-            hosts.insert(&format!("*.{}", service.host), number(at));
+            insert(entry, at, &format!("*.{}", service.host));
         }
     }
     hosts

@@ -127,6 +127,7 @@ impl EndpointSource {
                 EndpointSource::Declared(ServiceSelector { labels: with(&all.labels), ..all.clone() })
             }
             EndpointSource::Dns(_) => EndpointSource::Dns(to.names.clone()),
+            EndpointSource::Original => EndpointSource::Original,
         }
     }
 }
@@ -158,6 +159,8 @@ choice! {
         Declared(ServiceSelector) = 1,
         /// The addresses of some names.
         Dns(Vec<DnsName>) = 2,
+        /// The address that the client asked for.
+        Original = 3,
     }
 }
 

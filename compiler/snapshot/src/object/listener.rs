@@ -1,7 +1,7 @@
 //! What a gateway listens to (semantics.md §5).
 
-use super::{Certificate, Links, RouteTable};
-use crate::format::codec::{Link, record};
+use super::{Certificate, ConnectionTable, Links, RouteTable};
+use crate::format::codec::{Link, choice, record};
 use crate::{Digest, Text};
 
 record! {
@@ -25,6 +25,10 @@ record! {
         pub certificate: Option<Link<Certificate>> = 3,
         /// Where its requests go, by host.
         pub hosts: Link<HostTable> = 4,
+        /// What it does with TLS, where that is more than its certificate says.
+        pub tls: Option<ServerTls> = 8,
+        /// The rules for connections, if its bytes are not looked at.
+        pub connections: Option<Link<ConnectionTable>> = 9,
     }
 }
 
@@ -45,12 +49,35 @@ record! {
         pub routes: Option<Link<RouteTable>> = 2,
         /// Whether plain HTTP is redirected to HTTPS.
         pub https_only: bool = 3,
+        /// The host that it shares its rules with, under which logs name both; its own if empty.
+        pub shared: Text = 8,
+    }
+}
+
+choice! {
+    /// What a server does with TLS (semantics.md §5.6).
+    pub enum ServerTls {
+        /// Ends it.
+        Simple = 0,
+        /// Ends it, and wants a certificate of the client.
+        Mutual = 1,
+        /// Ends it, and looks at a certificate if there is one.
+        OptionalMutual = 2,
+        /// Ends the mesh's own.
+        IstioMutual = 3,
+        /// Passes it on, by server name.
+        Passthrough = 4,
+        /// Passes the mesh's own on, to the cluster that the server name says.
+        AutoPassthrough = 5,
     }
 }
 
 impl Links for Listener {
     fn links(&self) -> Vec<Digest> {
-        let of = |server: &Server| server.certificate.map(|link| link.digest).into_iter().chain([server.hosts.digest]);
+        let of = |server: &Server| {
+            let connections = server.connections.map(|link| link.digest);
+            server.certificate.map(|link| link.digest).into_iter().chain([server.hosts.digest]).chain(connections)
+        };
         self.servers.iter().flat_map(of).collect()
     }
 }

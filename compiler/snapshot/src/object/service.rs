@@ -1,6 +1,6 @@
 //! Hosts that a workload may call.
 
-use super::{ClusterSet, Links, Map, Protocol, RouteTable};
+use super::{ClusterSet, ConnectionTable, IpBlock, Links, Map, Protocol, RouteTable};
 use crate::format::codec::{Link, record};
 use crate::{Digest, Text};
 
@@ -30,6 +30,16 @@ record! {
         pub ports: Vec<ServicePort> = 6,
         /// Whether it is outside the mesh.
         pub external: bool = 7,
+        /// When it was made, where a file says so: of two services that claim one address, the older has it.
+        pub created: Text = 12,
+        /// Whether it is only another name for a host outside: what is captured on its way there passes.
+        pub alias: bool = 13,
+        /// Ranges of virtual addresses.
+        pub ranges: Vec<IpBlock> = 14,
+        /// Names of other services that stand for this one.
+        pub aliases: Vec<Text> = 15,
+        /// Whether connections go to the address that the client asked for, rather than to one that is chosen.
+        pub original: bool = 16,
     }
 }
 
@@ -44,6 +54,8 @@ record! {
         pub routes: Option<Link<RouteTable>> = 3,
         /// Its endpoints; missing for a host that has rules and no endpoints of its own.
         pub clusters: Option<Link<ClusterSet>> = 4,
+        /// The rules for connections, if its bytes are not looked at; if there are none, all go to the cluster.
+        pub connections: Option<Link<ConnectionTable>> = 8,
     }
 }
 
@@ -59,7 +71,8 @@ impl Links for Service {
             .iter()
             .flat_map(|port| {
                 let routes = port.routes.map(|link| link.digest);
-                routes.into_iter().chain(port.clusters.map(|link| link.digest))
+                let connections = port.connections.map(|link| link.digest);
+                routes.into_iter().chain(port.clusters.map(|link| link.digest)).chain(connections)
             })
             .collect()
     }

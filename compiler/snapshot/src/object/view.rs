@@ -1,6 +1,6 @@
 //! A view: what one class of workloads needs of the snapshot.
 
-use super::{Layer, Links, Listener, Mesh, PolicySet, Protocol};
+use super::{ClusterSet, Layer, Links, Listener, Mesh, PolicySet, Protocol};
 use crate::format::codec::{Link, choice, record};
 use crate::{Digest, Text};
 
@@ -29,6 +29,12 @@ record! {
         pub policies: Option<Link<PolicySet>> = 10,
         /// What it listens to as a gateway.
         pub listeners: Vec<Link<Listener>> = 11,
+        /// What becomes of traffic for hosts that it does not know, if not what the mesh says.
+        pub egress: Option<Egress> = 16,
+        /// Ports on which it knows other services than on the rest, or other addresses of them.
+        pub egress_ports: Vec<EgressPort> = 17,
+        /// Ports that no service leads to and that have a mode of their own.
+        pub port_modes: Vec<PortMode> = 18,
     }
 }
 
@@ -50,6 +56,44 @@ record! {
     }
 }
 
+record! {
+    /// What becomes of traffic for unknown hosts.
+    pub struct Egress {
+        /// Whether it is refused.
+        pub registry_only: bool = 1,
+        /// The clusters of the service that it goes through, if it passes and goes through one.
+        pub through: Option<Link<ClusterSet>> = 2,
+        /// The subset of that service.
+        pub subset: Text = 3,
+    }
+}
+
+record! {
+    /// One port of which a workload's Sidecar says what it knows.
+    pub struct EgressPort {
+        /// The number.
+        pub port: u16 = 1,
+        /// What it speaks.
+        pub protocol: Protocol = 2,
+        /// The address that it listens on; every one that services have if empty.
+        pub bind: Text = 3,
+        /// The services; of two layers with one host, the earlier counts.
+        pub layers: Vec<Link<Layer>> = 4,
+        /// Whether requests name the port themselves, as those to an HTTP proxy do.
+        pub any_port: bool = 5,
+    }
+}
+
+record! {
+    /// The mode of one port.
+    pub struct PortMode {
+        /// The workload's port.
+        pub port: u16 = 1,
+        /// Which connections it accepts.
+        pub mtls: MtlsMode = 2,
+    }
+}
+
 choice! {
     /// Which connections a port accepts (semantics.md §9.2).
     pub enum MtlsMode {
@@ -68,6 +112,8 @@ impl Links for View {
         links.extend(super::digests(self.layers.iter().copied()));
         links.extend(super::digests(self.policies));
         links.extend(super::digests(self.listeners.iter().copied()));
+        links.extend(super::digests(self.egress.iter().filter_map(|egress| egress.through)));
+        links.extend(self.egress_ports.iter().flat_map(|port| super::digests(port.layers.iter().copied())));
         links
     }
 }

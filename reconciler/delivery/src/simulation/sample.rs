@@ -24,7 +24,13 @@ pub fn mesh(workloads: &[&str], mark: u32) -> Snapshot {
         let host = Text::new(format!("{name}.{namespace}.svc.cluster.local"));
         let connections = if at == 0 { mark } else { 0 };
         let cluster = objects.insert(&cluster(&host, &namespace, &name, connections));
-        let port = ServicePort { number: 80, protocol: Protocol::Http, routes: None, clusters: Some(cluster) };
+        let port = ServicePort {
+            number: 80,
+            protocol: Protocol::Http,
+            routes: None,
+            clusters: Some(cluster),
+            connections: None,
+        };
         let service = Service {
             host: host.clone(),
             namespace,
@@ -33,6 +39,11 @@ pub fn mesh(workloads: &[&str], mark: u32) -> Snapshot {
             headless: false,
             ports: vec![port],
             external: false,
+            created: Text::default(),
+            alias: false,
+            ranges: vec![],
+            aliases: vec![],
+            original: false,
         };
         services.insert(host, objects.insert(&service).digest);
     }
@@ -58,6 +69,9 @@ pub fn mesh(workloads: &[&str], mark: u32) -> Snapshot {
             other_ports: MtlsMode::Permissive,
             policies: None,
             listeners: vec![],
+            egress: None,
+            egress_ports: vec![],
+            port_modes: vec![],
             namespace: namespace.clone(),
             name: name.clone(),
         };

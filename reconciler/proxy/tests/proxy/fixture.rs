@@ -260,7 +260,13 @@ impl Case {
         let clusters = Some(case.objects.insert(&set(cluster)));
         let table = table(rules, &case.objects);
         let routes = (!table.rules.is_empty()).then(|| case.objects.insert(&table));
-        let port = ServicePort { number: cluster.port, protocol: cluster.protocol.clone(), routes, clusters };
+        let port = ServicePort {
+            number: cluster.port,
+            protocol: cluster.protocol.clone(),
+            routes,
+            clusters,
+            connections: None,
+        };
         case.services.push(Service {
             host: cluster.host.clone(),
             namespace: "shop".into(),
@@ -269,6 +275,11 @@ impl Case {
             headless: false,
             ports: vec![port],
             external: false,
+            created: Text::default(),
+            alias: false,
+            ranges: vec![],
+            aliases: vec![],
+            original: false,
         });
         case
     }
@@ -313,6 +324,9 @@ impl Case {
         }
         labels.sort();
         let view = View {
+            egress: None,
+            egress_ports: vec![],
+            port_modes: vec![],
             namespace: "shop".into(),
             name: format!("{}-v1", self.workload).into(),
             labels,

@@ -31,17 +31,34 @@ fn hosts(objects: &mut Objects, host: &str, https_only: bool) -> Link<HostTable>
     let rules = vec![rule(&[(&cluster(""), 1)], objects)];
     let table = table(rules, objects);
     let routes = Some(objects.insert(&table));
-    objects.insert(&HostTable { hosts: vec![HostEntry { host: host.into(), routes, https_only }] })
+    objects.insert(&HostTable { hosts: vec![HostEntry { host: host.into(), routes, https_only, shared: "".into() }] })
 }
 
 fn tls_server(objects: &mut Objects, host: &str, cert: &Cert) -> Server {
     let certificate = Some(objects.insert(&secret(cert)));
-    Server { number: 443, names: vec![host.into()], certificate, hosts: hosts(objects, host, false) }
+    Server {
+        number: 443,
+        names: vec![host.into()],
+        certificate,
+        hosts: hosts(objects, host, false),
+        tls: None,
+        connections: None,
+    }
 }
 
 fn plain_listener(objects: &mut Objects, port: u16, host: &str, https_only: bool) -> Listener {
     let hosts = hosts(objects, host, https_only);
-    Listener { port, servers: vec![Server { number: 80, names: vec!["*".into()], certificate: None, hosts }] }
+    Listener {
+        port,
+        servers: vec![Server {
+            number: 80,
+            names: vec!["*".into()],
+            certificate: None,
+            hosts,
+            tls: None,
+            connections: None,
+        }],
+    }
 }
 
 fn case(listeners: impl FnOnce(&mut Objects) -> Vec<Listener>) -> Case {
