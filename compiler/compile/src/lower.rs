@@ -6,6 +6,7 @@
 
 mod authz;
 mod cluster;
+mod fault;
 mod headers;
 mod listener;
 mod route;

@@ -74,15 +74,19 @@ struct Destined<'m, 'r> {
     service: Option<ServiceId>,
 }
 
-/// Every destination of every virtual service.
+/// Every destination of every virtual service, those of copies among them.
 fn destinations<'m, 'r>(mesh: &'m Mesh<'r>) -> impl Iterator<Item = Destined<'m, 'r>> {
     mesh.routings.iter().flat_map(move |routing| {
         let rules: &'r [HttpRoute] = &routing.of.spec.http;
-        rules.iter().flat_map(|rule| &rule.route).map(move |to| {
+        let named = |rule: &'r HttpRoute| {
+            let mirrors = rule.mirror.iter().chain(rule.mirrors.iter().map(|mirror| &mirror.destination));
+            rule.route.iter().map(|to| &to.destination).chain(mirrors)
+        };
+        rules.iter().flat_map(named).map(move |destination| {
             let namespace = routing.of.namespace();
-            let host = expand(&to.destination.host, namespace, &mesh.settings);
+            let host = expand(&destination.host, namespace, &mesh.settings);
             let service = mesh.service_for(&host, namespace);
-            Destined { routing, destination: &to.destination, host, service }
+            Destined { routing, destination, host, service }
         })
     })
 }

@@ -5,6 +5,8 @@
 //! Invariant: the proxy, `taut explain` and the verifier all ask here. There is no second implementation.
 
 mod authorize;
+mod cors;
+mod fault;
 mod hosts;
 mod path;
 mod pattern;
@@ -16,6 +18,8 @@ mod split;
 mod tables;
 
 pub use authorize::{Peer, Policies, Verdict};
+pub use cors::{CorsPolicy, Sharing};
+pub use fault::{Faults, drawn, faults, http_of_grpc};
 pub use hosts::{HostIndex, host_without_port};
 pub use path::{BadPath, normalize};
 pub use pattern::{BadPattern, Pattern};

@@ -7,6 +7,7 @@ mod authority;
 mod authz;
 mod certificate;
 mod cluster;
+mod fault;
 mod listener;
 mod map;
 mod mesh;
@@ -24,13 +25,14 @@ pub use cluster::{
     Balancer, Cluster, ClusterSet, ClusterTls, DnsName, EndpointSource, Identities, Limits, Outlier, Protocol,
     ServiceSelector, Subset, TargetPort, Traffic, WorkloadSelector, cluster_name,
 };
+pub use fault::{Abort, AbortStatus, Cors, Delay, Fault};
 pub use listener::{HostEntry, HostTable, Listener, Server};
 pub use map::{Bucket, Map, bucket_of};
 pub use mesh::{Mesh, PathNormalization};
 pub use root::Root;
 pub use route::{
-    Action, Alternative, ClusterRef, DirectResponse, Forward, HeaderOps, Matcher, NamedMatcher, PathRewrite, Redirect,
-    RedirectPath, RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target, Weighted,
+    Action, Alternative, ClusterRef, DirectResponse, Forward, HeaderOps, Matcher, Mirror, NamedMatcher, PathRewrite,
+    Redirect, RedirectPath, RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target, Weighted,
 };
 pub use service::{Layer, Service, ServicePort};
 pub use view::{Inbound, MtlsMode, View};
