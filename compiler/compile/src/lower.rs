@@ -7,6 +7,7 @@
 mod authz;
 mod cluster;
 mod connection;
+mod fault;
 mod headers;
 mod listener;
 mod route;

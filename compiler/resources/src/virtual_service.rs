@@ -61,18 +61,17 @@ message! {
         /// When and how often to try again.
         retries: Option<HttpRetry> = "retries";
         /// Delays or fails requests on purpose.
-        fault: Option<HttpFault> = "fault", refused("inject faults in a test service behind a header rule");
+        fault: Option<HttpFault> = "fault";
         /// Sends a copy elsewhere.
-        mirror: Option<Destination> = "mirror", refused("split the traffic by weight instead of copying it");
+        mirror: Option<Destination> = "mirror";
         /// Sends copies elsewhere.
-        mirrors: Vec<HttpMirror> = "mirrors", refused("split the traffic by weight instead of copying it");
+        mirrors: Vec<HttpMirror> = "mirrors";
         /// How many percent to copy, the old way.
-        mirror_percent: Option<At<u32>> = "mirrorPercent", alias("mirror_percent"), deprecated("use `mirrorPercentage`"), range(0..=100),
-            refused("split the traffic by weight instead of copying it");
+        mirror_percent: Option<At<u32>> = "mirrorPercent", alias("mirror_percent"), deprecated("use `mirrorPercentage`"), range(0..=100);
         /// How much to copy; all if missing.
-        mirror_percentage: Option<Percent> = "mirrorPercentage", refused("split the traffic by weight instead of copying it");
+        mirror_percentage: Option<Percent> = "mirrorPercentage";
         /// Answers of other origins.
-        cors_policy: Option<CorsPolicy> = "corsPolicy", refused("let the service answer CORS requests itself");
+        cors_policy: Option<CorsPolicy> = "corsPolicy";
         /// Header changes.
         headers: Option<HeaderChanges> = "headers";
     }

@@ -6,6 +6,8 @@
 
 mod authorize;
 mod connection;
+mod cors;
+mod fault;
 mod hosts;
 mod listen;
 mod path;
@@ -19,6 +21,8 @@ mod tables;
 
 pub use authorize::{Peer, Policies, Verdict};
 pub use connection::{Arriving, Connection, Hello, Incoming, Outgoing, Refusal, Requests};
+pub use cors::{CorsPolicy, Sharing};
+pub use fault::{Faults, drawn, faults, http_of_grpc};
 pub use hosts::{HostIndex, host_without_port};
 pub use listen::{Chains, ConnectionTarget};
 pub use path::{BadPath, normalize};

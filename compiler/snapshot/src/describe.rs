@@ -165,6 +165,18 @@ impl Page<'_> {
         for (what, ops) in [("request", &rule.request_headers), ("response", &rule.response_headers)] {
             self.headers(depth + 1, what, ops.as_ref());
         }
+        if let Some(fault) = &rule.fault {
+            if let Some(delay) = &fault.delay {
+                self.line(depth + 1, format!("{} in a million wait {} ms", delay.share, delay.ms));
+            }
+            if let Some(abort) = &fault.abort {
+                self.line(depth + 1, format!("{} in a million fail with {:?}", abort.share, abort.status));
+            }
+        }
+        if let Some(cors) = &rule.cors {
+            let origins: Vec<String> = cors.origins.iter().map(matcher).collect();
+            self.line(depth + 1, format!("answers may be read by origins {}", origins.join(" or ")));
+        }
         match &rule.action {
             Action::Redirect(redirect) => self.line(depth + 1, format!("redirect {redirect:?}")),
             Action::Respond(respond) => {
@@ -188,6 +200,13 @@ impl Page<'_> {
             for (what, ops) in [("request", &to.request_headers), ("response", &to.response_headers)] {
                 self.headers(depth + 1, what, ops.as_ref());
             }
+        }
+        for mirror in &forward.mirrors {
+            let cluster = match clusters.get(mirror.to.set as usize) {
+                Some(set) => self.cluster(*set, &mirror.to.subset)?,
+                None => format!("clusters {}, which the table does not have", mirror.to.set),
+            };
+            self.line(depth, format!("{} in a million copied to {cluster}", mirror.share));
         }
         if forward.timeout_ms != 0 {
             self.line(depth, format!("timeout {} ms", forward.timeout_ms));

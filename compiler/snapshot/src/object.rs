@@ -8,6 +8,7 @@ mod authz;
 mod certificate;
 mod cluster;
 mod connection;
+mod fault;
 mod listener;
 mod map;
 mod mesh;
@@ -26,13 +27,14 @@ pub use cluster::{
     ServiceSelector, Subset, TargetPort, Traffic, WorkloadSelector, cluster_name,
 };
 pub use connection::{ConnectionRule, ConnectionTable, ConnectionTarget};
+pub use fault::{Abort, AbortStatus, Cors, Delay, Fault};
 pub use listener::{HostEntry, HostTable, Listener, Server, ServerTls};
 pub use map::{Bucket, Map, bucket_of};
 pub use mesh::{Mesh, PathNormalization};
 pub use root::Root;
 pub use route::{
-    Action, Alternative, ClusterRef, DirectResponse, Forward, HeaderOps, Matcher, NamedMatcher, PathRewrite, Redirect,
-    RedirectPath, RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target, Weighted,
+    Action, Alternative, ClusterRef, DirectResponse, Forward, HeaderOps, Matcher, Mirror, NamedMatcher, PathRewrite,
+    Redirect, RedirectPath, RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target, Weighted,
 };
 pub use service::{Layer, Service, ServicePort};
 pub use view::{Egress, EgressPort, Inbound, MtlsMode, PortMode, View};

@@ -3,12 +3,15 @@
 //! Owns: which table is asked, and what its answer is for this proxy.
 //! May not: match a rule or a policy itself, or send anything.
 
-use http::Method;
+use std::time::Duration;
+
 use http::request::Parts;
 use http::uri::PathAndQuery;
+use http::{Method, header};
 use taut_snapshot::Digest;
 use taut_snapshot::decide::{
-    Hit, Request, Router, ToDo, host_without_port, location, normalize, rewritten_path, split,
+    CorsPolicy, Faults, Hit, Request, Router, Sharing, ToDo, faults, host_without_port, location, normalize,
+    rewritten_path, split,
 };
 use taut_snapshot::object::HeaderOps;
 
@@ -30,6 +33,10 @@ pub(crate) enum Decision<'w> {
     Forward(Course<'w>),
     /// It is answered here. The second part are the header changes of the rule that says so.
     Reply(Reply, Option<&'w HeaderOps>),
+    /// It waits on purpose, and then this becomes of it.
+    Delayed(Duration, Box<Decision<'w>>),
+    /// Its answer, wherever it comes from, may be read by the origin that it names.
+    Shared(&'w CorsPolicy, Box<Decision<'w>>),
 }
 
 impl From<Reply> for Decision<'_> {
@@ -162,8 +169,53 @@ fn route<'w>(
     follow(world, asking, hit.todo, Some(hit), port, record)
 }
 
-/// Does as a rule says, or as is done without one.
+/// Does as a rule says, or as is done without one: first what goes wrong on purpose, then who may read the answer, then
+/// where the request goes (semantics.md §3.13, order of filters).
 fn follow<'w>(
+    world: &'w World,
+    asking: &Asking<'_>,
+    todo: &'w ToDo,
+    hit: Option<Hit<'w>>,
+    port: u16,
+    record: &mut Record,
+) -> Decision<'w> {
+    let fault = hit.and_then(|hit| hit.fault);
+    let Faults { delay_ms, abort } =
+        fault.map_or_else(Faults::default, |fault| faults(fault, || asking.connection.worker.draws.draw()));
+    let decision = match abort {
+        Some(status) => Reply::aborted(status).into(),
+        None => share(world, asking, todo, hit, port, record),
+    };
+    match delay_ms {
+        Some(ms) => Decision::Delayed(Duration::from_millis(ms), Box::new(decision)),
+        None => decision,
+    }
+}
+
+/// What the rule says of other origins.
+fn share<'w>(
+    world: &'w World,
+    asking: &Asking<'_>,
+    todo: &'w ToDo,
+    hit: Option<Hit<'w>>,
+    port: u16,
+    record: &mut Record,
+) -> Decision<'w> {
+    let Some(policy) = hit.and_then(|hit| hit.cors) else { return send(world, asking, todo, hit, port, record) };
+    let (method, headers) = (&asking.parts.method, &asking.parts.headers);
+    let there = |name| headers.get(name).is_some_and(|value: &http::HeaderValue| !value.is_empty());
+    let asks = *method == Method::OPTIONS && there(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let origin = headers.get(header::ORIGIN);
+    match policy.sharing(origin.map(|origin| origin.as_bytes()), asks) {
+        Sharing::Granted => Reply::preflight(Some(policy), origin).into(),
+        Sharing::Refused => Reply::preflight(None, None).into(),
+        Sharing::None => send(world, asking, todo, hit, port, record),
+        Sharing::Answer => Decision::Shared(policy, Box::new(send(world, asking, todo, hit, port, record))),
+    }
+}
+
+/// Sends a request on, or answers it, as a rule says.
+fn send<'w>(
     world: &'w World,
     asking: &Asking<'_>,
     todo: &'w ToDo,

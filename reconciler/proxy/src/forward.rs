@@ -5,6 +5,7 @@
 //! Invariant: a try whose request may have been acted upon is only repeated if the rule says so.
 
 pub(crate) mod upload;
+pub(crate) mod wishes;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::telemetry::record::{Flags, UpstreamLine};
 use crate::upstream::{Backend, Upstream};
 use crate::worker::Worker;
 use upload::{Meter, Upload};
+use wishes::Wishes;
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
@@ -72,6 +74,8 @@ pub(crate) struct Outbound<'w> {
     pub(crate) upgrades: bool,
     /// How the proxy introduces itself to those of the mesh; not at all on the way to its own application.
     pub(crate) introduction: Option<&'w Introduction>,
+    /// What the application asks of its proxy for this request.
+    pub(crate) wishes: Wishes,
 }
 
 /// An endpoint's answer.
@@ -118,8 +122,10 @@ pub(crate) async fn forward(
     };
     exchange.counted[0] = Some(upstream.usage.requests.admit(limits.requests).ok_or_else(overflow)?);
     let grpc = exchange.record.key.protocol == Spoken::Grpc;
-    let policy = course.forwarding.retry.as_ref().filter(|policy| 0 < policy.attempts);
-    let deadline = Deadline::of(course, grpc, &outbound.headers, exchange);
+    let wishes = std::mem::take(&mut outbound.wishes);
+    let policy = wishes.retry(course).filter(|policy| 0 < policy.attempts);
+    let timeout_ms = wishes.timeout_ms(course);
+    let deadline = Deadline::of(timeout_ms, grpc, &outbound.headers, exchange);
     let mut retrying = Retrying { done: 0, tried: Vec::new(), slot: None };
     loop {
         let Some(backend) = upstream.choose(&worker.draws, &retrying.tried) else {
@@ -134,14 +140,18 @@ pub(crate) async fn forward(
         };
         if outbound.introduction.is_some() {
             outbound.headers.insert(headers::ATTEMPT_COUNT, HeaderValue::from(retrying.done + 1));
+            let expected_ms =
+                policy.map(|policy| policy.per_try_timeout_ms).filter(|ms| *ms != 0).unwrap_or(timeout_ms);
+            if expected_ms != 0 {
+                outbound.headers.insert(headers::EXPECTED_TIMEOUT, HeaderValue::from(expected_ms));
+            }
         }
         let attempt = attempt(worker, course, &backend, &mut outbound, exchange, keep);
         let ended = within(deadline.as_ref(), try_limit, attempt).await;
         let (attempt, outcome) = match &ended {
             Ok((response, _)) => {
                 let status = response.status().as_u16();
-                let grpc_status = if grpc { grpc_status(response.headers()).map(u32::from) } else { None };
-                (Attempt::Answered { status, grpc_status }, Outcome::Answered(status))
+                (answered(response.headers(), status, grpc), Outcome::Answered(status))
             }
             Err(Failed::NoConnection(_)) => (Attempt::NotConnected, Outcome::Unreachable),
             Err(Failed::Reset { attempt, .. }) => (*attempt, Outcome::Unreachable),
@@ -159,7 +169,13 @@ pub(crate) async fn forward(
             Err(failed) => Err(Box::new(failed.into_reply(exchange))),
         };
         let time_is_up = matches!(ended, Err(Failed::TimedOut { one_try: false }));
-        let Some(policy) = policy.filter(|policy| !time_is_up && retries(policy, attempt)) else {
+        let by_header = |policy: &Retry| {
+            let answer = ended.as_ref().ok().map(|(response, _)| response.headers());
+            policy.on.contains(&RetryOn::Headers)
+                && answer.is_some_and(|all| wishes.retriable_headers.iter().any(|name| all.contains_key(name)))
+        };
+        let again = |policy: &&Retry| !time_is_up && (retries(policy, attempt) || by_header(policy));
+        let Some(policy) = policy.filter(again) else {
             return finish(ended, exchange);
         };
         let mut here = outbound.restore(exchange);
@@ -188,6 +204,18 @@ pub(crate) async fn forward(
         }
         worker.shared.counters.upstream_retries.add_one();
     }
+}
+
+/// What an answer is to a policy of retries.
+fn answered(headers: &HeaderMap, status: u16, grpc: bool) -> Attempt {
+    if headers.contains_key(headers::OVERLOADED) {
+        return Attempt::Overloaded;
+    }
+    if headers.contains_key(headers::RATE_LIMITED) {
+        return Attempt::RateLimited;
+    }
+    let grpc_status = if grpc { grpc_status(headers).map(u32::from) } else { None };
+    Attempt::Answered { status, grpc_status }
 }
 
 /// What is known between the tries of one request.
@@ -224,9 +252,10 @@ struct Deadline {
 }
 
 impl Deadline {
-    fn of(course: &Course<'_>, grpc: bool, headers: &HeaderMap, exchange: &Exchange) -> Option<Deadline> {
-        let timeout = exchange_limit(course.forwarding.timeout_ms, grpc, headers)?;
-        Some(Deadline { timeout, started: Instant::from_std(exchange.started), upload: exchange.upload.clone() })
+    /// Time that passed before, on purpose or to decide, is not counted.
+    fn of(timeout_ms: u64, grpc: bool, headers: &HeaderMap, exchange: &Exchange) -> Option<Deadline> {
+        let timeout = exchange_limit(timeout_ms, grpc, headers)?;
+        Some(Deadline { timeout, started: Instant::now(), upload: exchange.upload.clone() })
     }
 
     /// As far as is known now: while the request is still coming, it is at least this far away.

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use bytes::{Bytes, BytesMut};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
-use taut_snapshot::decide::Headers;
+use taut_snapshot::decide::{CorsPolicy, Headers};
 use taut_snapshot::object::HeaderOps;
 
 use crate::balance::Draws;
@@ -19,6 +19,9 @@ pub(crate) const FORWARDED_CERT: HeaderName = HeaderName::from_static("x-forward
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 pub(crate) const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
+pub(crate) const EXPECTED_TIMEOUT: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+pub(crate) const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
+pub(crate) const RATE_LIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
 /// What a gateway calls itself (semantics.md §5.8).
 pub(crate) const SERVER: HeaderValue = HeaderValue::from_static("istio-envoy");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -123,6 +126,22 @@ fn write(headers: &mut HeaderMap, ops: &HeaderOps) {
     }
     for (name, value) in ops.add.iter().filter_map(parsed) {
         headers.append(name, value);
+    }
+}
+
+/// Names the origin that may read an answer (Envoy's `CorsFilter`: the origin itself, never `*`).
+pub(crate) fn allow_origin(headers: &mut HeaderMap, policy: &CorsPolicy, origin: &HeaderValue) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    if policy.said.credentials {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
+}
+
+/// What a page of an origin may read of an answer, whoever gave it.
+pub(crate) fn share_answer(headers: &mut HeaderMap, policy: &CorsPolicy, origin: &HeaderValue) {
+    allow_origin(headers, policy, origin);
+    if let Some(exposed) = HeaderValue::from_str(&policy.said.exposed).ok().filter(|value| !value.is_empty()) {
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
 }
 

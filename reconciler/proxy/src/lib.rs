@@ -29,6 +29,7 @@ mod carry;
 mod connect;
 mod forward;
 mod limits;
+mod mirror;
 mod outlier;
 mod pool;
 mod tls;

@@ -6,13 +6,13 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use taut_snapshot::Text;
-use taut_snapshot::object::DirectResponse;
+use taut_snapshot::decide::{CorsPolicy, http_of_grpc};
+use taut_snapshot::object::{AbortStatus, DirectResponse};
 
 use crate::exchange::{Exchange, Outgoing};
 use crate::telemetry::metrics::Spoken;
 use crate::telemetry::record::{Details, Flags};
 
-const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
@@ -24,6 +24,8 @@ pub(crate) struct Reply {
     pub(crate) details: Details,
     pub(crate) body: Cow<'static, [u8]>,
     pub(crate) headers: HeaderMap,
+    /// What a gRPC client is told, if that is not what the status stands for.
+    pub(crate) grpc: Option<u8>,
 }
 
 impl Reply {
@@ -32,7 +34,7 @@ impl Reply {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),
         };
-        Reply { status, flags, details: Details::Word(details), body, headers: HeaderMap::new() }
+        Reply { status, flags, details: Details::Word(details), body, headers: HeaderMap::new(), grpc: None }
     }
 
     /// No snapshot is active yet.
@@ -94,6 +96,35 @@ impl Reply {
         Reply { body: Cow::Owned(response.body.0.to_vec()), ..reply }
     }
 
+    /// It fails on purpose.
+    pub(crate) fn aborted(status: &AbortStatus) -> Reply {
+        let (status, grpc) = match status {
+            AbortStatus::Http(status) => (*status, None),
+            AbortStatus::Grpc(code) => (http_of_grpc(*code), Some(*code)),
+        };
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Reply { grpc, ..Reply::new(status, Flags::FAULT, "fault_filter_abort", "fault filter abort") }
+    }
+
+    /// What a page of another origin may do, as a policy says; without one, nothing.
+    pub(crate) fn preflight(policy: Option<&CorsPolicy>, origin: Option<&HeaderValue>) -> Reply {
+        let mut reply = Reply::new(StatusCode::OK, Flags::NONE, "cors_response", "");
+        if let (Some(policy), Some(origin)) = (policy, origin) {
+            crate::headers::allow_origin(&mut reply.headers, policy, origin);
+            let said = &policy.said;
+            for (name, text) in [
+                (header::ACCESS_CONTROL_ALLOW_METHODS, &said.methods),
+                (header::ACCESS_CONTROL_ALLOW_HEADERS, &said.headers),
+                (header::ACCESS_CONTROL_MAX_AGE, &said.max_age),
+            ] {
+                if let Some(value) = HeaderValue::from_str(text).ok().filter(|value| !value.is_empty()) {
+                    reply.headers.insert(name, value);
+                }
+            }
+        }
+        reply
+    }
+
     /// No endpoint is healthy.
     pub(crate) fn no_healthy_upstream() -> Reply {
         Reply::new(StatusCode::SERVICE_UNAVAILABLE, Flags::NO_HEALTHY, "no_healthy_upstream", "no healthy upstream")
@@ -107,7 +138,7 @@ impl Reply {
             "upstream_reset_before_response_started{overflow}",
             "upstream connect error or disconnect/reset before headers. reset reason: overflow",
         );
-        reply.headers.insert(OVERLOADED, HeaderValue::from_static("true"));
+        reply.headers.insert(crate::headers::OVERLOADED, HeaderValue::from_static("true"));
         reply
     }
 
@@ -153,7 +184,7 @@ impl Reply {
         record.key.flags = record.key.flags.with(self.flags);
         let mut headers = self.headers;
         if grpc {
-            let code = grpc_code(self.status);
+            let code = self.grpc.unwrap_or_else(|| grpc_code(self.status));
             record.key.status = 200;
             record.key.grpc_status = Some(code);
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));

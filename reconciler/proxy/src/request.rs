@@ -20,12 +20,14 @@ use crate::downstream::Connection;
 use crate::drain::Stage;
 use crate::exchange::{Exchange, Outgoing};
 use crate::forward::upload::Upload;
+use crate::forward::wishes::Wishes;
 use crate::forward::{Answer, Course, Outbound, forward, note_answer};
 use crate::headers::{self, Host};
+use crate::mirror::mirror;
 use crate::reply::Reply;
 use crate::telemetry::metrics::{Party, Reporter, Security, SeriesKey, Spoken};
 use crate::telemetry::peer;
-use crate::telemetry::record::{Details, Line, Provenance, Record, is_grpc};
+use crate::telemetry::record::{Details, Flags, Line, Provenance, Record, is_grpc};
 use crate::tunnel;
 use crate::world::World;
 
@@ -71,13 +73,22 @@ pub(crate) async fn serve(
         Some(host) => decide(&world, &connection, &parts, host, &mut exchange.record),
         None => Reply::bad_request("invalid_host").into(),
     };
+    let (decision, sharing) = come_to(decision, &mut exchange).await;
+    let sharing = sharing.and_then(|policy| Some((policy, parts.headers.get(header::ORIGIN)?.clone())));
+    let finish = |mut response: Response<Outgoing>| {
+        if let Some((policy, origin)) = &sharing {
+            headers::share_answer(response.headers_mut(), policy, origin);
+        }
+        Ok(leave(&connection, response))
+    };
     let course = match decision {
         Decision::Forward(course) => course,
         Decision::Reply(reply, ops) => {
             let mut response = reply.into_response(exchange);
             headers::change(response.headers_mut(), ops, None, 1);
-            return Ok(leave(&connection, response));
+            return finish(response);
         }
+        Decision::Delayed(..) | Decision::Shared(..) => unreachable!("both were looked into"),
     };
     let destinations = course.forwarding.destinations.len();
     headers::change(
@@ -90,9 +101,13 @@ pub(crate) async fn serve(
     if let Some(to) = upgrade_to {
         headers::write_upgrade(&mut parts.headers, to);
     }
-    let replayable = course.forwarding.retry.as_ref().is_some_and(|retry| 0 < retry.attempts);
-    let (body, meter) = Upload::new(body, replayable);
+    let wishes = Wishes::take(&mut parts.headers, &course, &connection.role);
+    let replayable = wishes.retry(&course).is_some_and(|retry| 0 < retry.attempts);
+    let (mut body, meter) = Upload::new(body, replayable);
     exchange.upload = meter;
+    if !course.forwarding.mirrors.is_empty() && client_side.is_none() {
+        mirror(&connection, &world, &course, &parts, &mut body);
+    }
     let outbound = Outbound {
         method: parts.method,
         headers: parts.headers,
@@ -100,12 +115,32 @@ pub(crate) async fn serve(
         from_http2: connection.http2,
         upgrades: client_side.is_some(),
         introduction: Some(&world.introduction).filter(|_| !is_inbound(&connection)),
+        wishes,
     };
     let response = match forward(worker, &course, outbound, &mut exchange).await {
         Ok(answer) => pass_back(&connection, &world, &course, answer, exchange, client_side, introduced),
         Err(reply) => reply.into_response(exchange),
     };
-    Ok(leave(&connection, response))
+    finish(response)
+}
+
+/// What becomes of a request in the end, after it has waited if it must; and who may read its answer.
+async fn come_to<'w>(
+    decision: Decision<'w>,
+    exchange: &mut Exchange,
+) -> (Decision<'w>, Option<&'w taut_snapshot::decide::CorsPolicy>) {
+    let decision = match decision {
+        Decision::Delayed(pause, then) => {
+            exchange.flag(Flags::DELAY);
+            tokio::time::sleep(pause).await;
+            *then
+        }
+        now => now,
+    };
+    match decision {
+        Decision::Shared(policy, then) => (*then, Some(policy)),
+        alone => (alone, None),
+    }
 }
 
 fn is_inbound(connection: &Connection) -> bool {

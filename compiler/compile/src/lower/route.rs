@@ -10,11 +10,12 @@ use taut_snapshot::Text;
 use taut_snapshot::decide::{DEFAULT_RETRY_ATTEMPTS, default_retry};
 use taut_snapshot::format::codec::{Blob, Link};
 use taut_snapshot::object::{
-    Action, Alternative, ClusterRef, ClusterSet, DirectResponse, Forward, Matcher, NamedMatcher, PathRewrite, Redirect,
-    RedirectPath, RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target, Weighted, cluster_name,
+    Action, Alternative, ClusterRef, ClusterSet, DirectResponse, Forward, Matcher, Mirror, NamedMatcher, PathRewrite,
+    Redirect, RedirectPath, RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target, Weighted,
+    cluster_name,
 };
 
-use super::{Lowering, headers};
+use super::{Lowering, fault, headers};
 use crate::origins::Source;
 
 /// The port of a destination that names none (§3.6).
@@ -43,10 +44,8 @@ impl<'r> Lowering<'_, 'r> {
         for mut sourced in rules {
             // One list for all rules: most of them lead to the same few services.
             let places: Vec<u32> = sourced.clusters.iter().map(|set| place(&mut table.clusters, *set)).collect();
-            for target in targets(&mut sourced.rule) {
-                if let Target::Cluster(to) = target {
-                    to.set = places[to.set as usize];
-                }
+            for to in targets(&mut sourced.rule) {
+                to.set = places[to.set as usize];
             }
             table.rules.push(sourced.rule);
             sources.push(sourced.source);
@@ -122,6 +121,7 @@ impl<'r> Lowering<'_, 'r> {
                     (None, None) => None,
                 }),
                 host: rewrite.and_then(|it| it.authority.as_ref()).map_or(rule_host, |host| host.value.clone()),
+                mirrors: self.mirrors(routing, rule, client, port, clusters),
             })
         };
         Rule {
@@ -130,7 +130,30 @@ impl<'r> Lowering<'_, 'r> {
             action,
             request_headers,
             response_headers,
+            fault: fault::fault(rule.fault.as_ref()),
+            cors: rule.cors_policy.as_ref().map(fault::cors),
         }
+    }
+
+    /// §3.12: a copy to a cluster that does not exist is none.
+    fn mirrors(
+        &mut self,
+        routing: &Routing<'r>,
+        rule: &'r HttpRoute,
+        client: &Client<'_>,
+        port: u16,
+        clusters: &mut Vec<Link<ClusterSet>>,
+    ) -> Vec<Mirror> {
+        let one = rule.mirror.iter().map(|to| (to, fault::mirrored(rule)));
+        let several = rule.mirrors.iter().map(|it| (&it.destination, fault::share_or_all(it.percentage.as_ref())));
+        let mut mirrors = Vec::new();
+        for (to, share) in one.chain(several).filter(|(_, share)| 0 < *share) {
+            let target = self.target(routing.of.namespace(), to, client, portless(client, port), clusters);
+            if let Target::Cluster(to) = target {
+                mirrors.push(Mirror { to, share });
+            }
+        }
+        mirrors
     }
 
     fn destinations(
@@ -229,12 +252,18 @@ fn place(list: &mut Vec<Link<ClusterSet>>, set: Link<ClusterSet>) -> u32 {
     u32::try_from(at).expect("a table has fewer than 2^32 rules")
 }
 
-fn targets(rule: &mut Rule) -> impl Iterator<Item = &mut Target> {
-    let destinations = match &mut rule.action {
-        Action::Forward(forward) => forward.destinations.as_mut_slice(),
-        Action::Redirect(_) | Action::Respond(_) => &mut [],
+fn targets(rule: &mut Rule) -> impl Iterator<Item = &mut ClusterRef> {
+    let (destinations, mirrors) = match &mut rule.action {
+        Action::Forward(forward) => (forward.destinations.as_mut_slice(), forward.mirrors.as_mut_slice()),
+        Action::Redirect(_) | Action::Respond(_) => (&mut [][..], &mut [][..]),
     };
-    destinations.iter_mut().map(|to| &mut to.target)
+    fn cluster(to: &mut Weighted) -> Option<&mut ClusterRef> {
+        match &mut to.target {
+            Target::Cluster(to) => Some(to),
+            Target::Missing(_) => None,
+        }
+    }
+    destinations.iter_mut().filter_map(cluster).chain(mirrors.iter_mut().map(|mirror| &mut mirror.to))
 }
 
 fn alternative(from: &HttpMatch) -> Alternative {
@@ -264,7 +293,7 @@ fn alternative(from: &HttpMatch) -> Alternative {
     }
 }
 
-fn matcher(by: &StringMatch) -> Matcher {
+pub(super) fn matcher(by: &StringMatch) -> Matcher {
     match &by.by {
         MatchBy::Present => Matcher::Present,
         MatchBy::Exact(text) => Matcher::Exact(text.clone()),

@@ -34,6 +34,10 @@ pub enum Attempt {
         /// `grpc-status`, where the answer has nothing but headers.
         grpc_status: Option<u32>,
     },
+    /// With an answer that says that a limit of rates was reached (`x-envoy-ratelimited`).
+    RateLimited,
+    /// With an answer of a proxy on the way that has too much to do (`x-envoy-overloaded`).
+    Overloaded,
     /// No connection could be made.
     NotConnected,
     /// The connection broke before the request was sent.
@@ -51,6 +55,9 @@ pub enum Attempt {
 pub fn retries(policy: &Retry, attempt: Attempt) -> bool {
     let status = match attempt {
         Attempt::Answered { status, .. } => Some(status),
+        // Whatever else the answer says (Envoy's `RetryStateImpl::wouldRetryFromHeaders`).
+        Attempt::RateLimited => return policy.on.contains(&RetryOn::RateLimited),
+        Attempt::Overloaded => return false,
         _ => None,
     };
     let grpc = |wanted: u32| matches!(attempt, Attempt::Answered { grpc_status: Some(status), .. } if status == wanted);
@@ -75,7 +82,7 @@ pub fn retries(policy: &Retry, attempt: Attempt) -> bool {
         RetryOn::ResourceExhausted => grpc(8),
         RetryOn::Internal => grpc(13),
         RetryOn::Unavailable => grpc(14),
-        // Needs a header of Envoy's rate limiter, or a list of headers that no resource can give, or HTTP/3.
+        // Needs a header of a rate limiter's answer, or a list of headers that only a client can give, or HTTP/3.
         RetryOn::RateLimited | RetryOn::Headers | RetryOn::Http3PostConnectFailure => false,
     })
 }
@@ -91,5 +98,40 @@ mod tests {
         assert!(retries(&policy, Attempt::Answered { status: 200, grpc_status: Some(14) }));
         assert!(retries(&policy, Attempt::NotConnected));
         assert!(!retries(&policy, Attempt::Reset));
+    }
+
+    #[test]
+    fn whoever_is_overloaded_is_left_alone() {
+        let everything = Retry { on: vec![RetryOn::ServerError, RetryOn::Reset], ..default_retry() };
+        assert!(!retries(&everything, Attempt::Overloaded));
+        assert!(!retries(&everything, Attempt::RateLimited));
+        assert!(retries(&Retry { on: vec![RetryOn::RateLimited], ..everything }, Attempt::RateLimited));
+    }
+
+    #[test]
+    #[rustfmt::skip] // a table is read by its columns
+    fn every_word_means_what_envoy_says() {
+        let answered = |status| Attempt::Answered { status, grpc_status: None };
+        let grpc = |code| Attempt::Answered { status: 200, grpc_status: Some(code) };
+        let table = [
+            (RetryOn::ServerError, vec![answered(500), answered(503), Attempt::Reset, Attempt::TimedOut, Attempt::NotConnected], vec![answered(200), answered(409), grpc(14)]),
+            (RetryOn::GatewayError, vec![answered(502), answered(503), answered(504)], vec![answered(500), answered(501)]),
+            (RetryOn::Reset, vec![Attempt::Reset, Attempt::TimedOut, Attempt::NotConnected], vec![answered(503)]),
+            (RetryOn::ResetBeforeRequest, vec![Attempt::ResetBeforeRequest], vec![Attempt::Reset, answered(503)]),
+            (RetryOn::ConnectFailure, vec![Attempt::NotConnected], vec![Attempt::Reset, Attempt::TimedOut]),
+            (RetryOn::Retriable4xx, vec![answered(409)], vec![answered(404), answered(429)]),
+            (RetryOn::RefusedStream, vec![Attempt::Refused], vec![Attempt::Reset]),
+            (RetryOn::Cancelled, vec![grpc(1)], vec![grpc(14), answered(503)]),
+            (RetryOn::DeadlineExceeded, vec![grpc(4)], vec![grpc(1)]),
+            (RetryOn::ResourceExhausted, vec![grpc(8)], vec![grpc(4)]),
+            (RetryOn::Internal, vec![grpc(13)], vec![grpc(8)]),
+            (RetryOn::Unavailable, vec![grpc(14)], vec![grpc(13), answered(503)]),
+            (RetryOn::RateLimited, vec![Attempt::RateLimited], vec![answered(429)]),
+        ];
+        for (word, yes, no) in table {
+            let policy = Retry { on: vec![word.clone()], ..default_retry() };
+            for attempt in yes { assert!(retries(&policy, attempt), "{word:?} after {attempt:?}"); }
+            for attempt in no { assert!(!retries(&policy, attempt), "{word:?} after {attempt:?}"); }
+        }
     }
 }

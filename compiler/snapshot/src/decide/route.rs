@@ -2,11 +2,12 @@
 
 use regex::bytes::Regex;
 
+use super::cors::CorsPolicy;
 use super::pattern::{self, BadPattern, Pattern};
 use super::request::Request;
 use crate::Text;
 use crate::object::{
-    self, Action, ClusterRef, DirectResponse, HeaderOps, PathRewrite, Redirect, Retry, RouteTable, Rule, Target,
+    self, Action, ClusterRef, DirectResponse, Fault, HeaderOps, PathRewrite, Redirect, Retry, RouteTable, Rule, Target,
 };
 
 /// A cluster, by its number in the tables that made the router.
@@ -39,6 +40,8 @@ pub struct Forwarding {
     pub path_pattern: Option<Regex>,
     /// The Host that the service sees; the client's own if empty.
     pub host: Text,
+    /// Where copies go: the cluster, and how many of a million requests.
+    pub mirrors: Vec<(ClusterId, u32)>,
 }
 
 /// One destination.
@@ -69,6 +72,8 @@ struct ReadyRule {
     todo: ToDo,
     request_headers: Option<HeaderOps>,
     response_headers: Option<HeaderOps>,
+    fault: Option<Fault>,
+    cors: Option<CorsPolicy>,
 }
 
 /// The rule and the alternative that a request hit.
@@ -88,6 +93,10 @@ pub struct Hit<'t> {
     pub response_headers: Option<&'t HeaderOps>,
     /// How much of the path the rule matched: what a rewrite or redirect replaces.
     pub matched: usize,
+    /// Faults put into its requests.
+    pub fault: Option<&'t Fault>,
+    /// Which other origins may read its answers.
+    pub cors: Option<&'t CorsPolicy>,
 }
 
 /// Conditions that all hold.
@@ -106,7 +115,7 @@ pub struct Alternative {
 }
 
 #[derive(Clone, Debug)]
-enum Matcher {
+pub(super) enum Matcher {
     Present,
     Exact(Text),
     Prefix(Text),
@@ -118,7 +127,7 @@ enum Matcher {
 pub(crate) type Unmet = String;
 
 impl Matcher {
-    fn new(matcher: &object::Matcher) -> Result<Matcher, BadPattern> {
+    pub(super) fn new(matcher: &object::Matcher) -> Result<Matcher, BadPattern> {
         Ok(match matcher {
             object::Matcher::Present => Matcher::Present,
             object::Matcher::Exact(text) => Matcher::Exact(text.clone()),
@@ -128,7 +137,7 @@ impl Matcher {
         })
     }
 
-    fn matches(&self, value: &[u8], ignore_case: bool) -> bool {
+    pub(super) fn matches(&self, value: &[u8], ignore_case: bool) -> bool {
         let starts = |prefix: &str| {
             value.get(..prefix.len()).is_some_and(|start| {
                 if ignore_case { start.eq_ignore_ascii_case(prefix.as_bytes()) } else { start == prefix.as_bytes() }
@@ -319,6 +328,8 @@ impl ReadyRule {
             },
             request_headers: rule.request_headers.clone(),
             response_headers: rule.response_headers.clone(),
+            fault: rule.fault.clone(),
+            cors: rule.cors.as_ref().map(CorsPolicy::new).transpose()?,
         })
     }
 
@@ -331,6 +342,8 @@ impl ReadyRule {
             request_headers: self.request_headers.as_ref(),
             response_headers: self.response_headers.as_ref(),
             matched: alternative.map_or(1, |alternative| alternative.matched(request.path)),
+            fault: self.fault.as_ref(),
+            cors: self.cors.as_ref(),
         }
     }
 }
@@ -354,13 +367,15 @@ impl Forwarding {
             response_headers: to.response_headers.clone(),
             host: to.host.clone(),
         };
+        let destinations = forward.destinations.iter().map(&mut destination).collect();
         Ok(Forwarding {
-            destinations: forward.destinations.iter().map(&mut destination).collect(),
+            destinations,
             timeout_ms: forward.timeout_ms,
             retry: forward.retry.clone(),
             path: forward.path.clone(),
             path_pattern,
             host: forward.host.clone(),
+            mirrors: forward.mirrors.iter().map(|mirror| (number(&mirror.to), mirror.share)).collect(),
         })
     }
 
@@ -381,6 +396,7 @@ impl Forwarding {
             path: None,
             path_pattern: None,
             host: Text::default(),
+            mirrors: Vec::new(),
         }
     }
 }

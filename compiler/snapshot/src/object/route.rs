@@ -1,6 +1,6 @@
 //! Rules for requests (semantics.md §3).
 
-use super::{ClusterSet, Links};
+use super::{ClusterSet, Cors, Fault, Links};
 use crate::format::codec::{Blob, Link, choice, record};
 use crate::{Digest, Text};
 
@@ -27,6 +27,10 @@ record! {
         pub request_headers: Option<HeaderOps> = 4,
         /// Header changes of the response.
         pub response_headers: Option<HeaderOps> = 5,
+        /// Faults put into its requests.
+        pub fault: Option<Fault> = 6,
+        /// Which other origins may read its answers.
+        pub cors: Option<Cors> = 7,
     }
 }
 
@@ -105,6 +109,18 @@ record! {
         pub path: Option<PathRewrite> = 4,
         /// The Host that the service sees; the client's own if empty.
         pub host: Text = 5,
+        /// Where copies go.
+        pub mirrors: Vec<Mirror> = 6,
+    }
+}
+
+record! {
+    /// A cluster that copies of some requests go to. Nobody waits for its answers.
+    pub struct Mirror {
+        /// Where.
+        pub to: ClusterRef = 1,
+        /// How many of a million requests are copied.
+        pub share: u32 = 2,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Owns: counting it, and keeping the beginning of it while a retry may need it again.
 //! Invariant: bytes go on as they come. What is kept are references to them, and never more than `KEPT_MAX`.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -14,6 +15,7 @@ use crossbeam_queue::ArrayQueue;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::mpsc;
 
 /// The longest body that is sent again: Envoy's own limit is larger (1 MiB a connection), but what does not fit here is
 /// an upload, which is better failed early than kept in memory for every try.
@@ -25,6 +27,52 @@ pub(crate) enum Upload {
     Empty,
     /// It comes from the client.
     Passing(Passing),
+    /// It is a copy of what comes from the client for somebody else.
+    Copied(Copied),
+}
+
+/// A copy of a body, as that comes.
+pub(crate) struct Copied {
+    pieces: mpsc::Receiver<Piece>,
+    over: bool,
+}
+
+/// What a copy is made of.
+enum Piece {
+    Data(Bytes),
+    Trailers(HeaderMap),
+    End,
+}
+
+/// How many pieces of a copy may wait to be sent. A receiver that is slower than this loses the copy: the request itself
+/// waits for nobody.
+const COPY_PIECES_MAX: usize = 64;
+
+/// Why a body ends before its end.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The client broke off.
+    Client(hyper::Error),
+    /// This was a copy of a request whose body was not read to its end, or faster than the copy could be sent.
+    CopyGivenUp,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Broken::Client(error) => error.fmt(f),
+            Broken::CopyGivenUp => f.write_str("the copy was given up"),
+        }
+    }
+}
+
+impl std::error::Error for Broken {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Broken::Client(error) => Some(error),
+            Broken::CopyGivenUp => None,
+        }
+    }
 }
 
 /// A body that passes through.
@@ -48,6 +96,8 @@ struct Source {
     ended: bool,
     /// Whether all that came was kept.
     whole: bool,
+    /// Who gets a copy of what comes.
+    copies: Vec<mpsc::Sender<Piece>>,
 }
 
 /// What the rest of the request knows of its body while that is elsewhere.
@@ -70,9 +120,24 @@ impl Upload {
             completed: OnceLock::new(),
             left: replayable.then(|| ArrayQueue::new(1)),
         });
-        let source =
-            Source { incoming, kept: Vec::new(), trailers: None, kept_bytes: 0, ended: false, whole: replayable };
+        let source = Source {
+            incoming,
+            kept: Vec::new(),
+            trailers: None,
+            kept_bytes: 0,
+            ended: false,
+            whole: replayable,
+            copies: Vec::new(),
+        };
         (Upload::of(Box::new(source), &meter), Some(meter))
+    }
+
+    /// A copy of it, which is sent while it is.
+    pub(crate) fn copy(&mut self) -> Upload {
+        let Upload::Passing(Passing { source: Some(source), .. }) = self else { return Upload::Empty };
+        let (copy, pieces) = mpsc::channel(COPY_PIECES_MAX);
+        source.copies.push(copy);
+        Upload::Copied(Copied { pieces, over: false })
     }
 
     fn of(source: Box<Source>, meter: &Arc<Meter>) -> Upload {
@@ -98,7 +163,7 @@ impl Meter {
 }
 
 impl Passing {
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let Some(source) = &mut self.source else { return Poll::Ready(None) };
         if let Some(piece) = source.kept.get(self.sent) {
             self.sent += 1;
@@ -110,20 +175,31 @@ impl Passing {
                     Ok(data) => {
                         self.meter.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
                         source.keep(&data);
+                        source.copy(|| Piece::Data(data.clone()));
                         self.sent = source.kept.len();
                         source.ended = source.incoming.is_end_stream();
+                        if source.ended {
+                            source.copy(|| Piece::End);
+                        }
                         return Poll::Ready(Some(Ok(Frame::data(data))));
                     }
                     Err(frame) => {
                         source.trailers = frame.into_trailers().ok();
                         source.ended = true;
+                        if let Some(trailers) = source.trailers.clone() {
+                            source.copy(|| Piece::Trailers(trailers.clone()));
+                        }
+                        source.copy(|| Piece::End);
                     }
                 },
                 Some(Err(error)) => {
                     source.whole = false;
-                    return Poll::Ready(Some(Err(error)));
+                    return Poll::Ready(Some(Err(Broken::Client(error))));
                 }
-                None => source.ended = true,
+                None => {
+                    source.ended = true;
+                    source.copy(|| Piece::End);
+                }
             }
         }
         if let Some(trailers) = source.trailers.as_ref().filter(|_| !self.trailers_sent) {
@@ -140,7 +216,29 @@ impl Passing {
     }
 }
 
+impl Copied {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(match ready!(self.pieces.poll_recv(cx)) {
+            Some(Piece::Data(data)) => Some(Ok(Frame::data(data))),
+            Some(Piece::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
+            Some(Piece::End) => {
+                self.over = true;
+                None
+            }
+            None => Some(Err(Broken::CopyGivenUp)),
+        })
+    }
+}
+
 impl Source {
+    /// Gives a piece to whoever gets a copy. One that is not ready for it gets no more.
+    fn copy(&mut self, piece: impl Fn() -> Piece) {
+        self.copies.retain(|copy| copy.try_send(piece()).is_ok());
+    }
+
     fn keep(&mut self, data: &Bytes) {
         if !self.whole {
             return;
@@ -157,11 +255,12 @@ impl Source {
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Broken;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
             Upload::Empty => Poll::Ready(None),
+            Upload::Copied(copied) => copied.poll_frame(cx),
             Upload::Passing(passing) => {
                 let polled = passing.poll_frame(cx);
                 if passing.is_over() {
@@ -176,11 +275,16 @@ impl Body for Upload {
         match self {
             Upload::Empty => true,
             Upload::Passing(passing) => passing.is_over(),
+            Upload::Copied(copied) => copied.over,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let Upload::Passing(Passing { source: Some(source), sent, .. }) = self else { return SizeHint::with_exact(0) };
+        let (source, sent) = match self {
+            Upload::Passing(Passing { source: Some(source), sent, .. }) => (source, sent),
+            Upload::Passing(_) | Upload::Empty => return SizeHint::with_exact(0),
+            Upload::Copied(_) => return SizeHint::default(),
+        };
         let kept: usize = source.kept.iter().skip(*sent).map(Bytes::len).sum();
         let kept = kept as u64;
         let coming = if source.ended { SizeHint::with_exact(0) } else { source.incoming.size_hint() };

@@ -48,6 +48,10 @@ flags! {
     NO_CLUSTER = 9 "NC",
     /// The client broke the protocol.
     CLIENT_PROTOCOL = 10 "DPE",
+    /// It waited on purpose.
+    DELAY = 11 "DI",
+    /// It failed on purpose.
+    FAULT = 12 "FI",
 }
 
 impl Flags {

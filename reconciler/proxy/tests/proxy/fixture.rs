@@ -169,6 +169,7 @@ pub(crate) fn rule(destinations: &[(&Cluster, u32)], objects: &mut Objects) -> R
         retry: None,
         path: None,
         host: "".into(),
+        mirrors: vec![],
     };
     Rule {
         name: "".into(),
@@ -176,6 +177,8 @@ pub(crate) fn rule(destinations: &[(&Cluster, u32)], objects: &mut Objects) -> R
         action: Action::Forward(forward),
         request_headers: None,
         response_headers: None,
+        fault: None,
+        cors: None,
     }
 }
 
@@ -380,6 +383,13 @@ impl Running {
     pub(crate) fn prepare(&self, case: Case) -> Result<(Digest, Prepared), Refused> {
         let (snapshot, objects) = case.snapshot();
         Ok((snapshot, tokio::task::block_in_place(|| self.proxy.prepare(snapshot, &objects))?))
+    }
+
+    /// Activates what some resources compile to.
+    pub(crate) fn activate_mesh(&self, yaml: &str) -> Digest {
+        let (snapshot, objects) = crate::mesh::compiled(yaml);
+        let prepared = tokio::task::block_in_place(|| self.proxy.prepare(snapshot, &objects)).unwrap();
+        self.run((snapshot, prepared))
     }
 
     pub(crate) fn activate(&self, case: Case) -> Digest {

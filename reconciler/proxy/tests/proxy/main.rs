@@ -4,13 +4,18 @@
 
 mod client;
 mod fixture;
+mod mesh;
 mod server;
 
 mod carrying;
+mod copying;
+mod faults;
 mod gateway;
 mod lifecycle;
 mod observing;
 mod resilience;
 mod restarting;
+mod retrying;
 mod routing;
 mod security;
+mod sharing;

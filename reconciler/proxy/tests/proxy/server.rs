@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -26,6 +27,16 @@ pub(crate) struct App {
     pub(crate) gate: Arc<Notify>,
     /// How many requests wait for it.
     pub(crate) waiting: Arc<AtomicU32>,
+    /// The last request that was answered with what it was.
+    seen: tokio::sync::watch::Sender<Option<Seen>>,
+}
+
+/// A request as an application got it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) line: String,
+    pub(crate) headers: Vec<String>,
+    pub(crate) body: String,
 }
 
 impl App {
@@ -37,6 +48,7 @@ impl App {
             connections: Arc::default(),
             gate: Arc::default(),
             waiting: Arc::default(),
+            seen: tokio::sync::watch::Sender::default(),
         };
         let serving = app.clone();
         tokio::spawn(async move {
@@ -55,6 +67,13 @@ impl App {
 
     pub(crate) fn asked(&self) -> u32 {
         self.asked.load(Ordering::SeqCst)
+    }
+
+    /// The last request that it answered with what it was; waits for one.
+    pub(crate) async fn seen_within(&self, limit: Duration) -> Seen {
+        let mut seen = self.seen.subscribe();
+        let first = tokio::time::timeout(limit, seen.wait_for(Option::is_some)).await.expect("nobody asked");
+        first.unwrap().clone().unwrap()
     }
 
     /// Waits until as many requests wait at its gate.
@@ -81,6 +100,13 @@ async fn answer(app: App, name: &'static str, mut request: Request<Incoming>) ->
             *response.status_mut() = status.parse().unwrap();
             // Once all of the request is there.
             let _ = request.into_body().collect().await;
+        }
+        // A status and a header.
+        ["answer", status, name] => {
+            *response.status_mut() = status.parse().unwrap();
+            response
+                .headers_mut()
+                .insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("true"));
         }
         // Fails as often as it is told, for each name of a test.
         ["fail-first", count] => {
@@ -151,6 +177,11 @@ async fn answer(app: App, name: &'static str, mut request: Request<Incoming>) ->
                 .collect();
             headers.sort();
             text.push_str(&headers.join("\n"));
+            let line = format!("{} {uri}", request.method());
+            if let Ok(body) = request.into_body().collect().await {
+                let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+                app.seen.send_replace(Some(Seen { line, headers, body }));
+            }
             *response.body_mut() = full(text);
         }
     }
