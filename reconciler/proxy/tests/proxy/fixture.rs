@@ -314,7 +314,7 @@ impl Case {
             trust_domain: "cluster.local".into(),
             trust_domain_aliases: self.aliases,
             root_namespace: "istio-system".into(),
-            domain_suffix: "svc.cluster.local".into(),
+            domain_suffix: "cluster.local".into(),
             registry_only: false,
             path_normalization: PathNormalization::Base,
         });
