@@ -111,7 +111,7 @@ impl<'r> Lowering<'_, 'r> {
             Action::Forward(Forward {
                 destinations,
                 timeout_ms: rule.timeout.as_ref().map_or(0, |timeout| timeout.as_millis()),
-                retry: retry(rule.retries.as_ref()),
+                retry: retry(rule.retries.as_deref()),
                 path: rewrite.and_then(|rewrite| match (&rewrite.uri, &rewrite.uri_regex_rewrite) {
                     (Some(uri), _) => Some(PathRewrite::Matched(uri.value.clone())),
                     (None, Some(regex)) => Some(PathRewrite::Regex(RegexRewrite {
