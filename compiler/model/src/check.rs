@@ -143,7 +143,11 @@ fn destinations<'m, 'r>(mesh: &'m Mesh<'r>) -> impl Iterator<Item = Destined<'m,
         let tls = spec.tls.iter().flat_map(|rule| &rule.route).map(|to| (&to.destination, false));
         let tcp = spec.tcp.iter().flat_map(|rule| &rule.route).map(|to| (&to.destination, false));
         let mirrors = spec.http.iter().flat_map(|rule| {
-            rule.mirror.iter().chain(rule.mirrors.iter().map(|mirror| &mirror.destination)).map(|to| (to, true))
+            rule.mirror
+                .as_deref()
+                .into_iter()
+                .chain(rule.mirrors.iter().map(|mirror| &mirror.destination))
+                .map(|to| (to, true))
         });
         http.chain(tls).chain(tcp).chain(mirrors).map(move |(destination, mirror)| {
             let host = expand(&destination.host, routing.of.namespace(), &mesh.settings);

@@ -106,7 +106,7 @@ impl<'r> Governing<'r> {
     fn absorb(&mut self, mesh: &Mesh<'r>, number: usize) {
         let rule = mesh.traffic[number].of.spec;
         if self.policy.is_none() {
-            self.policy = rule.traffic_policy.as_ref();
+            self.policy = rule.traffic_policy.as_deref();
         }
         for subset in &rule.subsets {
             if !self.subsets.iter().any(|known| known.name.value == subset.name.value) {
@@ -143,19 +143,19 @@ impl<'r> Governing<'r> {
 
 fn whole(policy: &TrafficPolicy) -> PortTraffic<'_> {
     PortTraffic {
-        load_balancer: policy.load_balancer.as_ref(),
-        connection_pool: policy.connection_pool.as_ref(),
-        outlier_detection: policy.outlier_detection.as_ref(),
-        tls: policy.tls.as_ref(),
+        load_balancer: policy.load_balancer.as_deref(),
+        connection_pool: policy.connection_pool.as_deref(),
+        outlier_detection: policy.outlier_detection.as_deref(),
+        tls: policy.tls.as_deref(),
     }
 }
 
 fn at_port(policy: &TrafficPolicy, port: u16) -> Option<PortTraffic<'_>> {
     let settings = policy.port_level_settings.iter().find(|settings| settings.port.number.0 == port)?;
     Some(PortTraffic {
-        load_balancer: settings.load_balancer.as_ref(),
-        connection_pool: settings.connection_pool.as_ref(),
-        outlier_detection: settings.outlier_detection.as_ref(),
-        tls: settings.tls.as_ref(),
+        load_balancer: settings.load_balancer.as_deref(),
+        connection_pool: settings.connection_pool.as_deref(),
+        outlier_detection: settings.outlier_detection.as_deref(),
+        tls: settings.tls.as_deref(),
     })
 }

@@ -40,7 +40,7 @@ impl BoundServer<'_> {
     /// Whether TLS is passed on as it is.
     #[must_use]
     pub fn passes_tls(&self) -> bool {
-        let mode = self.server.tls.as_ref().map(ServerTls::effective_mode);
+        let mode = self.server.tls.as_deref().map(ServerTls::effective_mode);
         self.ends_tls() && matches!(mode, Some(ServerTlsMode::Passthrough | ServerTlsMode::AutoPassthrough))
     }
 

@@ -31,7 +31,7 @@ message! {
         /// The service. A short name is one of the object's own namespace.
         host: At<Text> = "host", is(WILDCARD_HOST);
         /// For all of its ports and subsets.
-        traffic_policy: Option<TrafficPolicy> = "trafficPolicy";
+        traffic_policy: Option<Box<TrafficPolicy>> = "trafficPolicy";
         /// Parts of the service, by labels.
         subsets: Vec<Subset> = "subsets", unique("name");
         /// The namespaces whose proxies may use it.
@@ -50,7 +50,7 @@ message! {
         /// Its endpoints have all of these labels.
         labels: Labels = "labels", keys(LABEL_KEY), is(LABEL_VALUE);
         /// Replaces parts of the rule's policy.
-        traffic_policy: Option<TrafficPolicy> = "trafficPolicy";
+        traffic_policy: Option<Box<TrafficPolicy>> = "trafficPolicy";
     }
 }
 
@@ -58,21 +58,21 @@ message! {
     /// How to talk to endpoints.
     pub struct TrafficPolicy {
         /// Which endpoint gets the next request.
-        load_balancer: Option<LoadBalancer> = "loadBalancer";
+        load_balancer: Option<Box<LoadBalancer>> = "loadBalancer";
         /// Limits.
-        connection_pool: Option<ConnectionPool> = "connectionPool";
+        connection_pool: Option<Box<ConnectionPool>> = "connectionPool";
         /// When to leave an endpoint out.
-        outlier_detection: Option<OutlierDetection> = "outlierDetection";
+        outlier_detection: Option<Box<OutlierDetection>> = "outlierDetection";
         /// TLS towards the endpoints; automatic mTLS if missing.
-        tls: Option<ClientTls> = "tls";
+        tls: Option<Box<ClientTls>> = "tls";
         /// For one port, in place of everything above.
         port_level_settings: Vec<PortPolicy> = "portLevelSettings", items(..=4096);
         /// Goes through a proxy.
-        tunnel: Option<Tunnel> = "tunnel", refused("let the proxy be the destination of a route");
+        tunnel: Option<Box<Tunnel>> = "tunnel", refused("let the proxy be the destination of a route");
         /// Writes a PROXY header.
-        proxy_protocol: Option<ProxyProtocol> = "proxyProtocol", refused("the client's address is in `x-forwarded-for`");
+        proxy_protocol: Option<Box<ProxyProtocol>> = "proxyProtocol", refused("the client's address is in `x-forwarded-for`");
         /// Limits retries in proportion to requests.
-        retry_budget: Option<RetryBudget> = "retryBudget", refused("use `connectionPool.http.maxRetries`");
+        retry_budget: Option<Box<RetryBudget>> = "retryBudget", refused("use `connectionPool.http.maxRetries`");
     }
     where at_least_one("loadBalancer", "connectionPool", "outlierDetection", "tls", "portLevelSettings", "tunnel", "proxyProtocol", "retryBudget"),
         at_most_one("tunnel", "proxyProtocol"), check(TrafficPolicy::check);
@@ -84,13 +84,13 @@ message! {
         /// The service port.
         port: PortRef = "port";
         /// Which endpoint gets the next request.
-        load_balancer: Option<LoadBalancer> = "loadBalancer";
+        load_balancer: Option<Box<LoadBalancer>> = "loadBalancer";
         /// Limits.
-        connection_pool: Option<ConnectionPool> = "connectionPool";
+        connection_pool: Option<Box<ConnectionPool>> = "connectionPool";
         /// When to leave an endpoint out.
-        outlier_detection: Option<OutlierDetection> = "outlierDetection";
+        outlier_detection: Option<Box<OutlierDetection>> = "outlierDetection";
         /// TLS towards the endpoints.
-        tls: Option<ClientTls> = "tls";
+        tls: Option<Box<ClientTls>> = "tls";
     }
     where at_least_one("loadBalancer", "connectionPool", "outlierDetection", "tls"), check(PortPolicy::check);
 }
@@ -163,13 +163,13 @@ fn check_failover(balancer: Option<&LoadBalancer>, outliers: Option<&OutlierDete
 
 impl TrafficPolicy {
     fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
-        check_failover(self.load_balancer.as_ref(), self.outlier_detection.as_ref(), cx);
+        check_failover(self.load_balancer.as_deref(), self.outlier_detection.as_deref(), cx);
     }
 }
 
 impl PortPolicy {
     fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
-        check_failover(self.load_balancer.as_ref(), self.outlier_detection.as_ref(), cx);
+        check_failover(self.load_balancer.as_deref(), self.outlier_detection.as_deref(), cx);
     }
 }
 

@@ -30,7 +30,7 @@ message! {
         /// The hosts, each `[namespace/]name`.
         hosts: Vec<At<Text>> = "hosts", required, items(1..), is(GATEWAY_HOST);
         /// TLS for clients.
-        tls: Option<ServerTls> = "tls";
+        tls: Option<Box<ServerTls>> = "tls";
         /// Unused in Istio as well.
         default_endpoint: Option<At<Text>> = "defaultEndpoint", inert("Istio does not use it either");
         /// A name for statistics.

@@ -386,7 +386,8 @@ impl<T: Read> Read for Vec<T> {
             return cx.wrong_type(node, "a list");
         }
         // An item that cannot be read is reported and left out: the rest is still checked.
-        let mut items = Vec::new();
+        // Counted first: a list that grows takes room for four at once, and most have one.
+        let mut items = Vec::with_capacity(node.items().take(LIST_MAX).count());
         for item in node.items() {
             if LIST_MAX == items.len() {
                 let message = format!("`{}` has more than {LIST_MAX} items", node.path());
@@ -452,7 +453,7 @@ impl<T: Read> ReadPairs for Vec<(At<Text>, T)> {
         if !matches!(node.data(), Data::Map) {
             return cx.wrong_type(node, "a map");
         }
-        let mut pairs: Self = Vec::new();
+        let mut pairs: Self = Vec::with_capacity(node.pairs().count());
         for (key, value) in node.pairs() {
             if cx.is_full() {
                 break;

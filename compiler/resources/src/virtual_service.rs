@@ -49,21 +49,21 @@ message! {
         /// Where they go.
         route: Vec<HttpDestination> = "route";
         /// Answers with a redirect.
-        redirect: Option<HttpRedirect> = "redirect";
+        redirect: Option<Box<HttpRedirect>> = "redirect";
         /// Answers without asking anyone.
-        direct_response: Option<HttpDirectResponse> = "directResponse";
+        direct_response: Option<Box<HttpDirectResponse>> = "directResponse";
         /// Continues with the rules of another VirtualService.
-        delegate: Option<Delegate> = "delegate", refused("write the delegate's rules here");
+        delegate: Option<Box<Delegate>> = "delegate", refused("write the delegate's rules here");
         /// Changes the path or host on the way.
-        rewrite: Option<HttpRewrite> = "rewrite";
+        rewrite: Option<Box<HttpRewrite>> = "rewrite";
         /// The most that the whole exchange may take; no limit if missing.
         timeout: Option<At<Duration>> = "timeout";
         /// When and how often to try again.
-        retries: Option<HttpRetry> = "retries";
+        retries: Option<Box<HttpRetry>> = "retries";
         /// Delays or fails requests on purpose.
-        fault: Option<HttpFault> = "fault";
+        fault: Option<Box<HttpFault>> = "fault";
         /// Sends a copy elsewhere.
-        mirror: Option<Destination> = "mirror";
+        mirror: Option<Box<Destination>> = "mirror";
         /// Sends copies elsewhere.
         mirrors: Vec<HttpMirror> = "mirrors";
         /// How many percent to copy, the old way.
@@ -71,9 +71,9 @@ message! {
         /// How much to copy; all if missing.
         mirror_percentage: Option<Percent> = "mirrorPercentage";
         /// Answers of other origins.
-        cors_policy: Option<CorsPolicy> = "corsPolicy";
+        cors_policy: Option<Box<CorsPolicy>> = "corsPolicy";
         /// Header changes.
-        headers: Option<HeaderChanges> = "headers";
+        headers: Option<Box<HeaderChanges>> = "headers";
     }
 }
 
@@ -119,7 +119,7 @@ message! {
         /// Its share, in proportion to the others'.
         weight: Option<At<i32>> = "weight", range(0..);
         /// Header changes for this destination alone.
-        headers: Option<HeaderChanges> = "headers";
+        headers: Option<Box<HeaderChanges>> = "headers";
     }
 }
 

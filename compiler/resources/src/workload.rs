@@ -15,7 +15,7 @@ message! {
         /// The spec of the pod, or of the object with the template.
         spec: Option<WorkloadSpec> = "spec";
         /// What a cluster reported of a pod.
-        status: Option<WorkloadStatus> = "status";
+        status: Option<Box<WorkloadStatus>> = "status";
     }
 }
 
@@ -23,9 +23,9 @@ message! {
     /// The spec of a pod, or of an object with a pod template.
     pub struct WorkloadSpec open {
         /// The template of a Deployment.
-        template: Option<PodTemplate> = "template";
+        template: Option<Box<PodTemplate>> = "template";
         /// The template of a CronJob's jobs.
-        job_template: Option<JobTemplate> = "jobTemplate";
+        job_template: Option<Box<JobTemplate>> = "jobTemplate";
         /// The service account of a pod; `default` if missing.
         service_account_name: Option<At<Text>> = "serviceAccountName";
         /// The containers of a pod.
@@ -53,7 +53,7 @@ message! {
     /// The spec of a job in a template.
     pub struct JobSpec open {
         /// What its pods look like.
-        template: Option<PodTemplate> = "template";
+        template: Option<Box<PodTemplate>> = "template";
     }
 }
 

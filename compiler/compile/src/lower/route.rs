@@ -111,7 +111,7 @@ impl<'r> Lowering<'_, 'r> {
             Action::Forward(Forward {
                 destinations,
                 timeout_ms: rule.timeout.as_ref().map_or(0, |timeout| timeout.as_millis()),
-                retry: retry(rule.retries.as_ref()),
+                retry: retry(rule.retries.as_deref()),
                 path: rewrite.and_then(|rewrite| match (&rewrite.uri, &rewrite.uri_regex_rewrite) {
                     (Some(uri), _) => Some(PathRewrite::Matched(uri.value.clone())),
                     (None, Some(regex)) => Some(PathRewrite::Regex(RegexRewrite {
@@ -130,8 +130,8 @@ impl<'r> Lowering<'_, 'r> {
             action,
             request_headers,
             response_headers,
-            fault: fault::fault(rule.fault.as_ref()),
-            cors: rule.cors_policy.as_ref().map(fault::cors),
+            fault: fault::fault(rule.fault.as_deref()),
+            cors: rule.cors_policy.as_deref().map(fault::cors),
         }
     }
 
@@ -144,7 +144,7 @@ impl<'r> Lowering<'_, 'r> {
         port: u16,
         clusters: &mut Vec<Link<ClusterSet>>,
     ) -> Vec<Mirror> {
-        let one = rule.mirror.iter().map(|to| (to, fault::mirrored(rule)));
+        let one = rule.mirror.as_deref().into_iter().map(|to| (to, fault::mirrored(rule)));
         let several = rule.mirrors.iter().map(|it| (&it.destination, fault::share_or_all(it.percentage.as_ref())));
         let mut mirrors = Vec::new();
         for (to, share) in one.chain(several).filter(|(_, share)| 0 < *share) {

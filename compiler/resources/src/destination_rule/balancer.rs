@@ -32,15 +32,15 @@ message! {
         /// By a simple rule; LEAST_REQUEST if missing.
         simple: Option<At<SimpleBalancer>> = "simple";
         /// By a hash of the request.
-        consistent_hash: Option<ConsistentHash> = "consistentHash", refused("use `simple: LEAST_REQUEST`");
+        consistent_hash: Option<Box<ConsistentHash>> = "consistentHash", refused("use `simple: LEAST_REQUEST`");
         /// By what the endpoints report of their load.
-        backend_utilization: Option<BackendUtilization> = "backendUtilization", refused("use `simple: LEAST_REQUEST`");
+        backend_utilization: Option<Box<BackendUtilization>> = "backendUtilization", refused("use `simple: LEAST_REQUEST`");
         /// By locality.
-        locality_lb_setting: Option<LocalityBalancing> = "localityLbSetting", refused("all endpoints count alike: leave it out");
+        locality_lb_setting: Option<Box<LocalityBalancing>> = "localityLbSetting", refused("all endpoints count alike: leave it out");
         /// By zone.
-        zone_aware_lb_setting: Option<ZoneBalancing> = "zoneAwareLbSetting", refused("all endpoints count alike: leave it out");
+        zone_aware_lb_setting: Option<Box<ZoneBalancing>> = "zoneAwareLbSetting", refused("all endpoints count alike: leave it out");
         /// Slow start.
-        warmup: Option<Warmup> = "warmup", refused("new endpoints take their full share at once: leave it out");
+        warmup: Option<Box<Warmup>> = "warmup", refused("new endpoints take their full share at once: leave it out");
         /// Slow start, the old way.
         warmup_duration_secs: Option<At<Duration>> = "warmupDurationSecs", deprecated("use `warmup`"), refused("new endpoints take their full share at once: leave it out");
     }
