@@ -3,12 +3,14 @@
 //! Owns: the list of checks. May not: change the mesh. Every check reports all it finds and knows nothing of the others.
 
 mod authz;
+mod by_selector;
 mod envoy_filter;
 mod gateway;
 mod injection;
 mod kubernetes_gateway;
 mod mesh_wide;
 mod metadata;
+mod order;
 mod route;
 mod rule;
 mod security;
@@ -42,6 +44,7 @@ static AREAS: &[&[Check]] = &[
     kubernetes_gateway::CHECKS,
     mesh_wide::CHECKS,
     metadata::CHECKS,
+    order::CHECKS,
     route::CHECKS,
     rule::CHECKS,
     security::CHECKS,
