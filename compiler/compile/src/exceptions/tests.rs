@@ -1,3 +1,5 @@
+//! Exceptions hold for what they name, until their day.
+
 use taut_source::{SourceFile, SourceSet};
 
 use super::read::day;
