@@ -9,6 +9,7 @@ mod injection;
 mod kubernetes_gateway;
 mod mesh_wide;
 mod metadata;
+mod order;
 mod route;
 mod rule;
 mod security;
@@ -42,6 +43,7 @@ static AREAS: &[&[Check]] = &[
     kubernetes_gateway::CHECKS,
     mesh_wide::CHECKS,
     metadata::CHECKS,
+    order::CHECKS,
     route::CHECKS,
     rule::CHECKS,
     security::CHECKS,

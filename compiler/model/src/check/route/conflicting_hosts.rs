@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
+use crate::check::order::{Together, witness};
 use crate::check::{Check, about, full_name, listed, related};
 use crate::mesh::Mesh;
 use crate::{Visibility, is_wildcard, overlap};
@@ -115,7 +116,13 @@ fn report(mesh: &Mesh<'_>, (number, at): Claim, others: &BTreeSet<Claim>, proble
     let routing = &mesh.routings[number];
     let host = &routing.hosts[at];
     let names = others.iter().map(|(other, _)| full_name(mesh.routings[*other].of.resource));
-    let message = format!("`{host}` is claimed by these as well: {}", listed(names));
+    let mut message = format!("`{host}` is claimed by these as well: {}", listed(names));
+    let mut equal = others.iter().filter(|(other, at)| mesh.routings[*other].hosts[*at] == *host);
+    let request =
+        equal.find_map(|(other, _)| witness(host, routing.of.spec, mesh.routings[*other].of.spec, Together::OneCounts));
+    if let Some(request) = request {
+        message += &format!("; which of them is older decides, for one: {request}");
+    }
     let place = |(other, at): &Claim| {
         let other = &mesh.routings[*other];
         related(other.of.at(other.of.spec.hosts[*at].span), "claimed here too")
