@@ -3,6 +3,7 @@
 //! Owns: the list of checks. May not: change the mesh. Every check reports all it finds and knows nothing of the others.
 
 mod authz;
+mod by_selector;
 mod envoy_filter;
 mod gateway;
 mod injection;

@@ -1,8 +1,17 @@
 //! Rules about AuthorizationPolicies.
 
+mod http_on_tcp;
 mod no_workload;
+mod unknown_method;
 mod unknown_namespace;
+mod unknown_principal;
 
 use crate::check::Check;
 
-pub(super) const CHECKS: &[Check] = &[no_workload::CHECK, unknown_namespace::CHECK];
+pub(super) const CHECKS: &[Check] = &[
+    http_on_tcp::CHECK,
+    no_workload::CHECK,
+    unknown_method::CHECK,
+    unknown_namespace::CHECK,
+    unknown_principal::CHECK,
+];

@@ -9,6 +9,7 @@ mod known;
 mod misplaced_annotation;
 mod negative_condition;
 mod unknown_annotation;
+mod unknown_export;
 
 use crate::check::Check;
 
@@ -21,4 +22,5 @@ pub(super) const CHECKS: &[Check] = &[
     misplaced_annotation::CHECK,
     negative_condition::CHECK,
     unknown_annotation::CHECK,
+    unknown_export::CHECK,
 ];

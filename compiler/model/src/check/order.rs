@@ -7,6 +7,6 @@ mod witness;
 
 use crate::check::Check;
 
-pub(super) use witness::{Together, witness};
-
 pub(super) const CHECKS: &[Check] = &[destination_rules::CHECK, gateway_routes::CHECK, peer_authentications::CHECK];
+
+pub(super) use witness::{Together, witness};
