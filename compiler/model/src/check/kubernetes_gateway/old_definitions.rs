@@ -15,30 +15,29 @@ static RULE: Rule = Rule {
     bad: r#"apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata:
-  name: httproutes.gateway.networking.k8s.io
-  annotations: {gateway.networking.k8s.io/bundle-version: v0.8.0}
+  name: grpcroutes.gateway.networking.k8s.io
+  annotations: {gateway.networking.k8s.io/bundle-version: v1.0.0}
 spec:
   group: gateway.networking.k8s.io
-  names: {kind: HTTPRoute}"#,
+  names: {kind: GRPCRoute}"#,
     good: r#"apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata:
-  name: httproutes.gateway.networking.k8s.io
+  name: grpcroutes.gateway.networking.k8s.io
   annotations: {gateway.networking.k8s.io/bundle-version: v1.5.0}
 spec:
   group: gateway.networking.k8s.io
-  names: {kind: HTTPRoute}"#,
+  names: {kind: GRPCRoute}"#,
 };
 
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
-/// The oldest bundle that has what is read, by kind: TLSRoute is served as `v1` since 1.5 alone.
+/// The oldest bundle that has what is read, by kind: TLSRoute is served as `v1` since 1.5 alone. Of kinds that are not here every served version is read.
 fn least(kind: &str) -> Option<(u64, u64)> {
     Some(match kind {
-        "GatewayClass" | "Gateway" | "HTTPRoute" | "ReferenceGrant" => (1, 0),
         "GRPCRoute" => (1, 1),
         "BackendTLSPolicy" => (1, 4),
-        "TLSRoute" => (1, 5),
+        "TLSRoute" | "ListenerSet" => (1, 5),
         _ => return None,
     })
 }

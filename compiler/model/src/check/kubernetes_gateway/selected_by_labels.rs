@@ -74,17 +74,22 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
             let name = pod.labels.get(GATEWAY_NAME);
             name.is_some_and(|name| known.is_empty() || known.contains(&(namespace, name.as_str())))
         };
-        let Some(pod) = mesh.pods.selected(Some(namespace), labels).find(of_gateway) else { continue };
-        let gateway = pod.labels.get(GATEWAY_NAME).map_or("", |name| name.as_str());
-        let message = format!("these labels pick a workload of the Kubernetes Gateway `{gateway}`");
-        let help = format!(
-            "write `targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: {gateway}}}]` in place of the selector"
-        );
-        let span = span_of_labels(labels).unwrap_or_else(|| name_of(resource));
-        problems.push(Problem {
-            label: "this selector".into(),
-            related: vec![related(place_of(pod.resource), "the gateway's workload")],
-            ..on(resource, &RULE, span, message, help)
-        });
+        let mut said = BTreeSet::new();
+        for pod in mesh.pods.selected(Some(namespace), labels).filter(of_gateway) {
+            let gateway = pod.labels.get(GATEWAY_NAME).map_or("", |name| name.as_str());
+            if !said.insert(gateway) {
+                continue;
+            }
+            let message = format!("these labels pick a workload of the Kubernetes Gateway `{gateway}`");
+            let help = format!(
+                "write `targetRefs: [{{group: gateway.networking.k8s.io, kind: Gateway, name: {gateway}}}]` in place of the selector"
+            );
+            let span = span_of_labels(labels).unwrap_or_else(|| name_of(resource));
+            problems.push(Problem {
+                label: "this selector".into(),
+                related: vec![related(place_of(pod.resource), "the gateway's workload")],
+                ..on(resource, &RULE, span, message, help)
+            });
+        }
     }
 }

@@ -34,7 +34,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for annotation in annotations(mesh).filter(super::known::Annotation::is_at_home) {
+    for annotation in annotations(mesh) {
         let Some(known) = annotation.known.filter(|known| known.deprecated) else { continue };
         // One with a bad value is reported for that.
         if refusal(annotation.name, annotation.value).is_some() {

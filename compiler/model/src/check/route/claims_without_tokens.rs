@@ -96,24 +96,22 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
             let Some((namespace, own)) = name.split_once('/') else { continue };
             let found = mesh.gateways.iter().find(|it| *it.namespace() == namespace && *it.name() == own);
             let Some(gateway) = found else { continue };
-            let mut pods = mesh.pods.selected(None, &gateway.spec.selector);
-            let Some(pod) = pods.find(|pod| !checks_tokens(mesh, pod)) else { continue };
-            let message = format!(
-                "the {} `{}` checks no tokens, so no request has claims there",
-                pod.resource.subject.kind,
-                full_name(pod.resource)
-            );
-            let help = "write a RequestAuthentication that selects it, in its namespace".into();
-            problems.push(Problem {
-                label: "this claim".into(),
-                related: vec![
-                    related(place_of(pod.resource), "the gateway's workload"),
-                    related(place_of(gateway.resource), "the gateway"),
-                ],
-                ..about(&routing.of, &RULE, claim.span, message, help)
-            });
-            // Once for a virtual service: the same is to be done for all of its gateways.
-            break;
+            for pod in mesh.pods.selected(None, &gateway.spec.selector).filter(|pod| !checks_tokens(mesh, pod)) {
+                let message = format!(
+                    "the {} `{}` checks no tokens, so no request has claims there",
+                    pod.resource.subject.kind,
+                    full_name(pod.resource)
+                );
+                let help = "write a RequestAuthentication that selects it, in its namespace".into();
+                problems.push(Problem {
+                    label: "this claim".into(),
+                    related: vec![
+                        related(place_of(pod.resource), "the gateway's workload"),
+                        related(place_of(gateway.resource), "the gateway"),
+                    ],
+                    ..about(&routing.of, &RULE, claim.span, message, help)
+                });
+            }
         }
     }
 }

@@ -65,7 +65,7 @@ pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     for to in destinations(mesh) {
-        let (Some(subset), Some(_)) = (&to.destination.subset, to.service) else { continue };
+        let Some(subset) = to.destination.subset.as_ref().filter(|subset| !subset.is_empty()) else { continue };
         let wild = mesh.wildcard_traffic().iter().filter(|(host, _)| covers(host, &to.host)).map(|(_, number)| number);
         let rules: Vec<_> = mesh.traffic_of(&to.host).iter().chain(wild).map(|number| &mesh.traffic[*number]).collect();
         let declared = || rules.iter().flat_map(|rule| &rule.of.spec.subsets);

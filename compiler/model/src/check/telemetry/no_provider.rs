@@ -42,6 +42,8 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
             let message = "this log has no provider, and the mesh has no default one".into();
             let help = "add `providers: [{name: envoy}]`".into();
             problems.push(about(telemetry, &RULE, logging.span, message, help));
+            // Once for each object: one provider is for all of its logs.
+            break;
         }
     }
 }
