@@ -42,7 +42,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
                     (_, Some(end)) => known.ends_with(end),
                     _ => *known == method.as_str(),
                 };
-                if METHODS.iter().any(|known| like(&known)) {
+                if METHODS.iter().any(like) {
                     continue;
                 }
                 let message = format!("HTTP has no method `{}`", method.value);

@@ -20,6 +20,7 @@ pub(super) struct Known {
     pub(super) kinds: &'static [&'static str],
 }
 
+#[derive(Clone, Copy)]
 enum Maturity {
     Alpha,
     Beta,

@@ -60,9 +60,12 @@ spec:
 
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
+/// A port of a service, and what it carries.
+type Claim<'m, 'r> = (ServiceTransport, &'m Of<'r, Service>, &'m ServicePort);
+
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     for (pod, services) in deployments_behind_several(mesh) {
-        let mut ports: BTreeMap<u16, Vec<(ServiceTransport, &Of<'_, Service>, &ServicePort)>> = BTreeMap::new();
+        let mut ports: BTreeMap<u16, Vec<Claim<'_, '_>>> = BTreeMap::new();
         for service in &services {
             for port in &service.spec.ports {
                 let transport = port.protocol.map_or(ServiceTransport::Tcp, |transport| transport.value);

@@ -60,9 +60,12 @@ spec:
 
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
+/// A port of a service, with its number.
+type Claim<'m, 'r> = (u16, &'m Of<'r, Service>, &'m ServicePort);
+
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     for (pod, services) in deployments_behind_several(mesh) {
-        let mut targets: BTreeMap<String, Vec<(u16, &Of<'_, Service>, &ServicePort)>> = BTreeMap::new();
+        let mut targets: BTreeMap<String, Vec<Claim<'_, '_>>> = BTreeMap::new();
         for service in &services {
             for port in &service.spec.ports {
                 let target = match port.target_port.as_ref().map(|target| &target.value) {
@@ -74,7 +77,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
             }
         }
         for (target, claims) in targets {
-            let elsewhere = |first: &&(u16, &Of<'_, Service>, &ServicePort)| {
+            let elsewhere = |first: &&Claim<'_, '_>| {
                 claims.iter().any(|it| it.0 != first.0 && !std::ptr::eq(it.1.resource, first.1.resource))
             };
             if claims.iter().find(elsewhere).is_none() {
