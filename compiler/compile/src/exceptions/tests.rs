@@ -1,4 +1,4 @@
-//! Exceptions hold for what they name, until their day.
+//! What becomes of findings with exceptions from rules, and of the exceptions.
 
 use taut_source::{SourceFile, SourceSet};
 
