@@ -219,7 +219,7 @@ impl<'r> Mesh<'r> {
             Spec::DestinationRule(spec) => self.traffic.push(Traffic {
                 of: Of { resource, spec },
                 host: expand(&spec.host, &namespace, &self.settings),
-                visibility: Visibility::of_list(&spec.export_to, &namespace),
+                visibility: Visibility::of_list(&spec.export_to, &namespace, &self.settings.destination_rule_export_to),
             }),
             Spec::Gateway(spec) => self.gateways.push(Of { resource, spec }),
             Spec::PeerAuthentication(spec) => self.peer_authentications.push(Of { resource, spec }),
@@ -419,7 +419,7 @@ fn routing<'r>(of: Of<'r, VirtualService>, settings: &Settings) -> Routing<'r> {
     };
     Routing {
         hosts: of.spec.hosts.iter().map(|host| expand(host, namespace, settings)).collect(),
-        visibility: Visibility::of_list(&of.spec.export_to, namespace),
+        visibility: Visibility::of_list(&of.spec.export_to, namespace, &settings.virtual_service_export_to),
         gateways,
         of,
     }

@@ -111,7 +111,7 @@ impl<'r> Lowering<'_, 'r> {
             Action::Forward(Forward {
                 destinations,
                 timeout_ms: rule.timeout.as_ref().map_or(0, |timeout| timeout.as_millis()),
-                retry: retry(rule.retries.as_deref()),
+                retry: retry(rule.retries.as_deref().or(self.mesh.settings.retry.as_ref())),
                 path: rewrite.and_then(|rewrite| match (&rewrite.uri, &rewrite.uri_regex_rewrite) {
                     (Some(uri), _) => Some(PathRewrite::Matched(uri.value.clone())),
                     (None, Some(regex)) => Some(PathRewrite::Regex(RegexRewrite {
@@ -221,7 +221,13 @@ impl<'r> Lowering<'_, 'r> {
             (None, Portless::Only(asked)) => only.unwrap_or(asked),
         };
         let subset_name = to.subset.as_ref().map(|subset| subset.value.as_str()).unwrap_or_default();
-        let missing = || Target::Missing(cluster_name(port, subset_name, &host).into());
+        let missing = || {
+            // A short name that is no service is no name of the cluster's domain either.
+            let short = !to.host.contains('.') && service.is_none();
+            let host =
+                if short { format!("{}.{namespace}", to.host.to_ascii_lowercase()).into() } else { host.clone() };
+            Target::Missing(cluster_name(port, subset_name, &host).into())
+        };
         let (Some(id), Some(service)) = (id, service) else { return missing() };
         let Some(service_port) = service.port(port) else { return missing() };
         let governing = governing(self.mesh, service, client.namespace);
@@ -324,6 +330,11 @@ fn redirect(redirect: &HttpRedirect) -> Redirect {
             (None, None) => RedirectPath::Keep,
         },
     }
+}
+
+/// What holds where no rule says anything; without attempts, nothing is tried again.
+pub(super) fn mesh_retry(retries: &HttpRetry) -> Retry {
+    retry(Some(retries)).unwrap_or(Retry { attempts: 0, ..default_retry() })
 }
 
 /// §3.10: a rule's own retries replace the default whole; without conditions of its own it has the default's.

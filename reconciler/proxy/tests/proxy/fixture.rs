@@ -317,6 +317,7 @@ impl Case {
             domain_suffix: "cluster.local".into(),
             registry_only: false,
             path_normalization: PathNormalization::Base,
+            retry: None,
         });
         let services = self.services.iter().map(|service| (service.host.clone(), objects.insert(service).digest));
         let services = services.collect();
