@@ -73,7 +73,7 @@ pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     for traffic in &mesh.traffic {
-        let tls = traffic.of.spec.traffic_policy.as_ref().and_then(|policy| policy.tls.as_ref());
+        let tls = traffic.of.spec.traffic_policy.as_ref().and_then(|policy| policy.tls.as_deref());
         let plain = |tls: &&ClientTls| tls.mode.is_some_and(|mode| mode.value == ClientTlsMode::Disable);
         let Some(tls) = tls.filter(plain) else { continue };
         let Some(id) = mesh.service_for(&traffic.host, traffic.of.namespace()) else { continue };
