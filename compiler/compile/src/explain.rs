@@ -36,6 +36,7 @@ pub fn explain(sources: &SourceSet, options: &Options, questions: &[Question]) -
     let (read, _) = read(sources, options, &mut problems);
     let mesh = read.mesh(options);
     let mut lowering = Lowering::new(&mesh);
+    let questions: Vec<Question> = questions.iter().cloned().map(Question::with_claims).collect();
     let links: Vec<_> = questions.iter().map(|question| lowering.view_of(&question.subject(&mesh))).collect();
     let lower::Lowering { objects, origins, .. } = lowering;
     let map = origins.source_map(sources);

@@ -82,7 +82,11 @@ impl Settings {
         settings.service_export_to = texts(&config.default_service_export_to);
         settings.virtual_service_export_to = texts(&config.default_virtual_service_export_to);
         settings.destination_rule_export_to = texts(&config.default_destination_rule_export_to);
-        settings.authorizers = config.extension_providers.iter().map(|provider| provider.name.value.clone()).collect();
+        let asks = config
+            .extension_providers
+            .iter()
+            .filter(|provider| provider.envoy_ext_authz_http.is_some() || provider.envoy_ext_authz_grpc.is_some());
+        settings.authorizers = asks.map(|provider| provider.name.value.clone()).collect();
         self
     }
 }

@@ -150,7 +150,7 @@ impl<'r> Lowering<'_, 'r> {
             for host in &routing.hosts {
                 let Some(host) = server_admits(server, routing, host) else { continue };
                 let bound = rules_for(routing, &client, port);
-                let rules = self.rules(routing, &bound, &client, port, 0);
+                let rules = self.rules(&bound, &client, port, 0);
                 if rules.is_empty() {
                     continue;
                 }

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use taut_model::{BoundRules, Client, Host, Routing, expand, governing};
+use taut_model::{BoundRules, Client, Host, expand, governing};
 use taut_resources::{
     Destination, HttpDestination, HttpMatch, HttpRedirect, HttpRetry, HttpRoute, MatchBy, Named, StringMatch,
 };
@@ -58,18 +58,17 @@ impl<'r> Lowering<'_, 'r> {
     /// The rules of a virtual service that are for a client and port. `first` is the number of the first in its table.
     pub(super) fn rules(
         &mut self,
-        routing: &Routing<'r>,
-        bound: &[BoundRules<'r>],
+        bound: &[BoundRules<'_>],
         client: &Client<'_>,
         port: u16,
         first: usize,
     ) -> Vec<Sourced> {
-        let rule = |(at, bound): (usize, &BoundRules<'r>)| {
+        let rule = |(at, bound): (usize, &BoundRules<'_>)| {
             let mut clusters = Vec::new();
             Sourced {
-                rule: self.rule(routing, bound, client, port, &mut clusters),
+                rule: self.rule(bound, client, port, &mut clusters),
                 clusters,
-                source: Source::new(first + at + 1, routing.of.resource, bound.rule.span),
+                source: Source::new(first + at + 1, bound.resource, bound.rule.span),
                 takes_everything: bound.takes_everything(),
             }
         };
@@ -78,8 +77,7 @@ impl<'r> Lowering<'_, 'r> {
 
     fn rule(
         &mut self,
-        routing: &Routing<'r>,
-        bound: &BoundRules<'r>,
+        bound: &BoundRules<'_>,
         client: &Client<'_>,
         port: u16,
         clusters: &mut Vec<Link<ClusterSet>>,
@@ -101,7 +99,7 @@ impl<'r> Lowering<'_, 'r> {
                 body: Blob(body.into()),
             })
         } else {
-            let mut destinations = self.destinations(routing, rule, client, port, clusters);
+            let mut destinations = self.destinations(bound.namespace, rule, client, port, clusters);
             if let [only] = destinations.as_mut_slice() {
                 // With one destination its header changes come after the rule's, in one list (§3.7).
                 request_headers = headers::then(request_headers, only.request_headers.take());
@@ -121,7 +119,7 @@ impl<'r> Lowering<'_, 'r> {
                     (None, None) => None,
                 }),
                 host: rewrite.and_then(|it| it.authority.as_ref()).map_or(rule_host, |host| host.value.clone()),
-                mirrors: self.mirrors(routing, rule, client, port, clusters),
+                mirrors: self.mirrors(bound.namespace, rule, client, port, clusters),
             })
         };
         Rule {
@@ -138,8 +136,8 @@ impl<'r> Lowering<'_, 'r> {
     /// §3.12: a copy to a cluster that does not exist is none.
     fn mirrors(
         &mut self,
-        routing: &Routing<'r>,
-        rule: &'r HttpRoute,
+        namespace: &Text,
+        rule: &HttpRoute,
         client: &Client<'_>,
         port: u16,
         clusters: &mut Vec<Link<ClusterSet>>,
@@ -148,7 +146,7 @@ impl<'r> Lowering<'_, 'r> {
         let several = rule.mirrors.iter().map(|it| (&it.destination, fault::share_or_all(it.percentage.as_ref())));
         let mut mirrors = Vec::new();
         for (to, share) in one.chain(several).filter(|(_, share)| 0 < *share) {
-            let target = self.target(routing.of.namespace(), to, client, portless(client, port), clusters);
+            let target = self.target(namespace, to, client, portless(client, port), clusters);
             if let Target::Cluster(to) = target {
                 mirrors.push(Mirror { to, share });
             }
@@ -158,8 +156,8 @@ impl<'r> Lowering<'_, 'r> {
 
     fn destinations(
         &mut self,
-        routing: &Routing<'r>,
-        rule: &'r HttpRoute,
+        namespace: &Text,
+        rule: &HttpRoute,
         client: &Client<'_>,
         port: u16,
         clusters: &mut Vec<Link<ClusterSet>>,
@@ -175,13 +173,7 @@ impl<'r> Lowering<'_, 'r> {
                 let (response_headers, _) =
                     headers::operations(to.headers.as_ref().and_then(|it| it.response.as_ref()));
                 Weighted {
-                    target: self.target(
-                        routing.of.namespace(),
-                        &to.destination,
-                        client,
-                        portless(client, port),
-                        clusters,
-                    ),
+                    target: self.target(namespace, &to.destination, client, portless(client, port), clusters),
                     weight: weight(to),
                     request_headers,
                     response_headers,
