@@ -146,18 +146,10 @@ pub(crate) fn read(sources: &SourceSet, options: &Options, problems: &mut Proble
 
 /// The settings of the options, with what MeshConfig says instead.
 fn settings(options: &Options, config: Option<&(FileId, MeshConfig)>) -> Settings {
-    let mut settings = options.settings.clone();
-    let Some((_, config)) = config else { return settings };
-    if let Some(domain) = config.trust_domain.as_ref().filter(|domain| !domain.is_empty()) {
-        settings.trust_domain = domain.value.clone();
+    match config {
+        Some((_, config)) => options.settings.clone().with(config),
+        None => options.settings.clone(),
     }
-    if let Some(root) = config.root_namespace.as_ref().filter(|root| !root.is_empty()) {
-        settings.root_namespace = root.value.clone();
-    }
-    if !config.trust_domain_aliases.is_empty() {
-        settings.trust_domain_aliases = config.trust_domain_aliases.iter().map(|alias| alias.value.clone()).collect();
-    }
-    settings
 }
 
 #[cfg(test)]
