@@ -105,7 +105,7 @@ fn fits_name(names: &[Text], wanted: &str) -> Option<usize> {
 }
 
 /// Keeps the chains that meet a condition best; if none does, those without the condition.
-fn keep<'c, F: Ord>(chains: Vec<&'c Chain>, fit: impl Fn(&Chain) -> Fit<F>) -> Vec<&'c Chain> {
+fn keep<F: Ord>(chains: Vec<&Chain>, fit: impl Fn(&Chain) -> Fit<F>) -> Vec<&Chain> {
     let fits: Vec<Fit<F>> = chains.iter().map(|chain| fit(chain)).collect();
     let best = fits.iter().filter_map(|fit| if let Fit::Met(how) = fit { Some(how) } else { None }).max();
     let kept = |fit: &Fit<F>| match (best, fit) {
