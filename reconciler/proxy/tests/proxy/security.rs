@@ -116,7 +116,10 @@ async fn policies_see_the_path_as_routes_do() {
         Policy { name: "shop/admin".into(), rules: vec![AuthzRule { from: vec![], to, when: vec![] }], dry_run: false };
     let app = App::start("v1").await;
     let server = Running::serving(app.address, &Issuer::new());
-    server.activate(Case::serving(MtlsMode::Permissive, Some(PolicySet { deny: vec![deny], allow: vec![] })));
+    server.activate(Case::serving(
+        MtlsMode::Permissive,
+        Some(PolicySet { deny: vec![deny], allow: vec![], audit: vec![] }),
+    ));
     for path in ["/admin", "/x/../admin/1", "/%61dmin", "/./admin?x"] {
         assert_eq!(get(server.address(), "orders", path).await.status, 403, "{path}");
     }
