@@ -48,7 +48,6 @@ use crate::format::codec::{self, BadBytes, Decode, Encode, Link};
 macro_rules! objects {
     ($($Type:ident = $kind:literal $word:literal,)*) => {
         /// An object of any kind.
-        #[expect(clippy::large_enum_variant, reason = "one is read at a time, and taken apart at once")]
         #[derive(Clone, Debug, PartialEq, Eq)]
         #[expect(missing_docs, reason = "each is documented at its type")]
         pub enum Object {
