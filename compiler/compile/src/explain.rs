@@ -197,7 +197,8 @@ impl Asked<'_> {
             own.peek().is_none() || own.any(|it| cluster.endpoints.speaks_mtls(it))
         };
         match &cluster.tls {
-            ClusterTls::Plain => Security::Plaintext,
+            // TLS of services outside the mesh is none of the mesh's.
+            ClusterTls::Plain | ClusterTls::Outside(_) => Security::Plaintext,
             ClusterTls::Mutual(_) => Security::Mtls,
             ClusterTls::Auto(_) if capable() => Security::Mtls,
             ClusterTls::Auto(_) => Security::Plaintext,

@@ -5,6 +5,7 @@
 //! Invariant: nothing here depends on the order of anything that the user did not order.
 
 mod authz;
+mod balancing;
 mod cluster;
 mod connection;
 mod fault;
@@ -12,6 +13,7 @@ mod headers;
 mod listener;
 mod route;
 mod service;
+mod token;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

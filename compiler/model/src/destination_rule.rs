@@ -1,6 +1,6 @@
 //! Which destination rule governs a service for a client, and what it says of a port and a subset (semantics.md §4.3-4.5).
 
-use taut_resources::{ClientTls, ConnectionPool, LoadBalancer, OutlierDetection, Subset, TrafficPolicy};
+use taut_resources::{ClientTls, ConnectionPool, LoadBalancer, OutlierDetection, RetryBudget, Subset, TrafficPolicy};
 
 use crate::mesh::{Mesh, Traffic};
 use crate::{Host, Service, Visibility, covers, specificity};
@@ -27,6 +27,8 @@ pub struct PortTraffic<'r> {
     pub outlier_detection: Option<&'r OutlierDetection>,
     /// TLS towards the endpoints.
     pub tls: Option<&'r ClientTls>,
+    /// Limits retries in proportion to requests. A port's own settings lose it (§4.5).
+    pub retry_budget: Option<&'r RetryBudget>,
 }
 
 /// The rule that governs a service for clients of a namespace (§4.3): the client's own namespace before the service's
@@ -137,6 +139,7 @@ impl<'r> Governing<'r> {
         base.connection_pool = own.connection_pool.or(base.connection_pool);
         base.outlier_detection = own.outlier_detection.or(base.outlier_detection);
         base.tls = own.tls.or(base.tls);
+        base.retry_budget = own.retry_budget.or(base.retry_budget);
         base
     }
 }
@@ -147,6 +150,7 @@ fn whole(policy: &TrafficPolicy) -> PortTraffic<'_> {
         connection_pool: policy.connection_pool.as_deref(),
         outlier_detection: policy.outlier_detection.as_deref(),
         tls: policy.tls.as_deref(),
+        retry_budget: policy.retry_budget.as_deref(),
     }
 }
 
@@ -157,5 +161,6 @@ fn at_port(policy: &TrafficPolicy, port: u16) -> Option<PortTraffic<'_>> {
         connection_pool: settings.connection_pool.as_deref(),
         outlier_detection: settings.outlier_detection.as_deref(),
         tls: settings.tls.as_deref(),
+        retry_budget: None,
     })
 }

@@ -28,7 +28,7 @@ mod virtual_service;
 mod visibility;
 mod workload;
 
-pub use authorization::policies_of;
+pub use authorization::{policies_of, request_authentications_of};
 pub use delegate::RuleOf;
 pub use destination_rule::{Governing, PortTraffic, governing};
 pub use gateway::{BoundServer, ListenPort, gateway_hosts, listen_ports, ports_at, server_admits};

@@ -19,7 +19,7 @@ keyword! {
         /// It is rejected.
         Deny = "DENY";
         /// It is noted.
-        Audit = "AUDIT", refused("use ALLOW or DENY: requests are counted with their policy in the metrics");
+        Audit = "AUDIT";
         /// Another service is asked.
         Custom = "CUSTOM", refused("use ALLOW or DENY");
     }
@@ -90,9 +90,9 @@ message! {
         /// None of these.
         not_principals: Vec<At<Text>> = "notPrincipals", chars(1..);
         /// Token identities.
-        request_principals: Vec<At<Text>> = "requestPrincipals", chars(1..), refused("use `principals`");
+        request_principals: Vec<At<Text>> = "requestPrincipals", chars(1..);
         /// None of these.
-        not_request_principals: Vec<At<Text>> = "notRequestPrincipals", chars(1..), refused("use `notPrincipals`");
+        not_request_principals: Vec<At<Text>> = "notRequestPrincipals", chars(1..);
         /// Namespaces of mesh identities.
         namespaces: Vec<At<Text>> = "namespaces", chars(1..);
         /// None of these.
@@ -110,9 +110,9 @@ message! {
         /// None of these.
         not_ip_blocks: Vec<At<Text>> = "notIpBlocks", chars(1..), is(IP_OR_BLOCK);
         /// Addresses of the original client.
-        remote_ip_blocks: Vec<At<Text>> = "remoteIpBlocks", chars(1..), is(IP_OR_BLOCK), refused("use `ipBlocks`");
+        remote_ip_blocks: Vec<At<Text>> = "remoteIpBlocks", chars(1..), is(IP_OR_BLOCK);
         /// None of these.
-        not_remote_ip_blocks: Vec<At<Text>> = "notRemoteIpBlocks", chars(1..), is(IP_OR_BLOCK), refused("use `notIpBlocks`");
+        not_remote_ip_blocks: Vec<At<Text>> = "notRemoteIpBlocks", chars(1..), is(IP_OR_BLOCK);
     }
     where check(AuthzSource::check);
 }

@@ -72,7 +72,7 @@ message! {
         /// Writes a PROXY header.
         proxy_protocol: Option<Box<ProxyProtocol>> = "proxyProtocol", refused("the client's address is in `x-forwarded-for`");
         /// Limits retries in proportion to requests.
-        retry_budget: Option<Box<RetryBudget>> = "retryBudget", refused("use `connectionPool.http.maxRetries`");
+        retry_budget: Option<Box<RetryBudget>> = "retryBudget";
     }
     where at_least_one("loadBalancer", "connectionPool", "outlierDetection", "tls", "portLevelSettings", "tunnel", "proxyProtocol", "retryBudget"),
         at_most_one("tunnel", "proxyProtocol"), check(TrafficPolicy::check);
@@ -134,7 +134,7 @@ message! {
         /// At least this many; 3 if missing.
         min_retry_concurrency: Option<At<u32>> = "minRetryConcurrency";
         /// How long requests count.
-        budget_interval: Option<At<DurationOrZero>> = "budgetInterval";
+        budget_interval: Option<At<DurationOrZero>> = "budgetInterval", refused("the budget counts what is under way now: leave it out");
     }
 }
 

@@ -177,8 +177,7 @@ kinds! {
         refused("set the proxy's options on its command line") => ProxyConfig(ProxyConfig);
     "EnvoyFilter" in "networking.istio.io" ["v1alpha3"] namespaced Spec
         refused("Taut's data plane is not Envoy: say it in VirtualService, DestinationRule or AuthorizationPolicy") => EnvoyFilter(EnvoyFilter);
-    "RequestAuthentication" in "security.istio.io" ["v1", "v1beta1"] namespaced Spec
-        refused("check tokens in the service, or in a gateway before the mesh") => RequestAuthentication(RequestAuthentication);
+    "RequestAuthentication" in "security.istio.io" ["v1", "v1beta1"] namespaced Spec carried => RequestAuthentication(RequestAuthentication);
     "Telemetry" in "telemetry.istio.io" ["v1", "v1alpha1"] namespaced Spec
         refused("every proxy shows the standard metrics at `/metrics`: leave it out") => Telemetry(Telemetry);
     "WasmPlugin" in "extensions.istio.io" ["v1alpha1"] namespaced RequiredSpec

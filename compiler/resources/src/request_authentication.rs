@@ -16,9 +16,9 @@ message! {
         /// The workloads; all of the namespace if missing, all of the mesh in the root namespace.
         selector: Option<Selector> = "selector";
         /// A gateway or service instead of workloads.
-        target_ref: Option<TargetRef> = "targetRef";
+        target_ref: Option<TargetRef> = "targetRef", refused("use `selector`");
         /// Gateways or services instead of workloads.
-        target_refs: Vec<TargetRef> = "targetRefs", items(..=16);
+        target_refs: Vec<TargetRef> = "targetRefs", items(..=16), refused("use `selector`");
         /// The issuers.
         jwt_rules: Vec<JwtRule> = "jwtRules", items(..=4096);
     }

@@ -460,14 +460,14 @@ metadata: {name: orders}
 spec:
   host: orders
   trafficPolicy:
-    connectionPool: {http: {useClientProtocol: true}}"#,
+    proxyProtocol: {version: V2}"#,
     good: r#"apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: orders}
 spec:
   host: orders
   trafficPolicy:
-    connectionPool: {http: {h2UpgradePolicy: UPGRADE}}"#,
+    loadBalancer: {simple: ROUND_ROBIN}"#,
 };
 
 pub(crate) static UNSUPPORTED_VALUE: Rule = Rule {

@@ -9,7 +9,7 @@ use crate::decide::Tables;
 use crate::format::codec::Link;
 use crate::object::{
     Action, Alternative, AuthzRule, ClusterSet, ClusterTls, EndpointSource, Forward, HeaderOps, Matcher, MtlsMode,
-    PathRewrite, Policy, RouteTable, Rule, Target, TargetPort, Test, TextTest,
+    PathRewrite, Policy, RouteTable, Rule, Target, TargetPort, Test, TextTest, TokenKeys,
 };
 use crate::snapshot::{BadSnapshot, Objects, Snapshot, services_of};
 use crate::source_map::SourceMap;
@@ -104,6 +104,14 @@ impl Page<'_> {
                     self.policy(word, policy);
                 }
             }
+        }
+        for rule in view.tokens.map(|link| self.objects.read(link)).transpose()?.iter().flat_map(|set| &set.rules) {
+            let keys = match &rule.keys {
+                TokenKeys::Inline(_) => "keys of its own".to_owned(),
+                TokenKeys::Fetched(uri) => format!("keys from {uri}"),
+                TokenKeys::Discovered => "keys that the issuer names".to_owned(),
+            };
+            self.line(1, format!("takes tokens of {} with {keys}", rule.issuer));
         }
         for listener in &view.listeners {
             self.listener(*listener)?;
@@ -296,6 +304,10 @@ impl Page<'_> {
                 words.push(format!("mTLS where it is spoken, with {}", accepted(&identities.accepted)))
             }
             ClusterTls::Mutual(identities) => words.push(format!("mTLS with {}", accepted(&identities.accepted))),
+            ClusterTls::Outside(tls) => {
+                let name = if tls.server_name.is_empty() { &cluster.host } else { &tls.server_name };
+                words.push(format!("TLS as {name}, believing {:?}", tls.roots));
+            }
         }
         words.push(format!("{:?}", cluster.balancer));
         let limits = &cluster.limits;
@@ -309,6 +321,15 @@ impl Page<'_> {
             if limit != 0 {
                 words.push(format!("at most {limit} {what}"));
             }
+        }
+        if let Some(budget) = &limits.budget {
+            words.push(format!("retries at most {} in a million, {} always", budget.share, budget.least));
+        }
+        if let Some(warmup) = &cluster.warmup {
+            words.push(format!("from {} % in {} ms", warmup.minimum_percent, warmup.ms));
+        }
+        if let Some(wire) = &cluster.wire {
+            words.push(format!("{wire:?}"));
         }
         if let Some(outlier) = &cluster.outlier {
             words.push(format!(
@@ -432,6 +453,7 @@ fn test(test: &Test) -> String {
         Test::ServiceAccount(it) => format!("account {}/{}", it.namespace, it.name),
         Test::TrustDomain(it) => format!("trust domain {}", text(it)),
         Test::SourceIp(it) => format!("address {}", block(it)),
+        Test::RemoteIp(it) => format!("client address {}", block(it)),
         Test::Host(it) => format!("host {}", text(it)),
         Test::Method(it) => format!("method {}", text(it)),
         Test::Path(it) => format!("path {}", text(it)),

@@ -15,6 +15,7 @@ mod mesh;
 mod root;
 mod route;
 mod service;
+mod token;
 mod view;
 
 pub use authority::Authority;
@@ -24,8 +25,9 @@ pub use authz::{
 };
 pub use certificate::Certificate;
 pub use cluster::{
-    Balancer, Cluster, ClusterSet, ClusterTls, DnsName, EndpointSource, Identities, Limits, Outlier, Protocol,
-    ServiceSelector, Subset, TargetPort, Traffic, WorkloadSelector, cluster_name,
+    Balancer, Cluster, ClusterSet, ClusterTls, DnsName, EndpointSource, HashCookie, HashKey, HashTable, Hashing,
+    Identities, Keepalive, Limits, Outlier, OutsideTls, Protocol, RetryBudget, Roots, ServiceSelector, Subset,
+    TargetPort, Traffic, Warmup, Wire, WorkloadSelector, cluster_name,
 };
 pub use connection::{ConnectionRule, ConnectionTable, ConnectionTarget};
 pub use fault::{Abort, AbortStatus, Cors, Delay, Fault};
@@ -38,6 +40,7 @@ pub use route::{
     Redirect, RedirectPath, RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target, Weighted,
 };
 pub use service::{Layer, Service, ServicePort};
+pub use token::{TokenKeys, TokenRule, TokenSet};
 pub use view::{Egress, EgressPort, Inbound, MtlsMode, PortMode, View};
 
 use crate::Digest;
@@ -106,6 +109,7 @@ objects! {
     Certificate = 11 "certificate",
     Authority = 12 "authority",
     Mesh = 13 "mesh",
+    TokenSet = 14 "tokens",
     ConnectionTable = 20 "connections",
 }
 

@@ -68,6 +68,14 @@ pub(crate) enum Command {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Istio's default text
+    Text,
+    /// Istio's default JSON
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// For people
     Human,
@@ -420,9 +428,15 @@ pub(crate) struct Proxy {
     /// How long requests under way may take after that
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) drain_deadline: Option<Duration>,
+    /// How many proxies in front of a gateway are trusted to say where requests come from
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) trusted_proxies: usize,
     /// Write a line for every request to a file, or to standard output with `-`
     #[arg(long, value_name = "FILE")]
     pub(crate) access_log: Option<PathBuf>,
+    /// How a line is written
+    #[arg(long, value_enum, default_value = "text", requires = "access_log")]
+    pub(crate) access_log_format: LogFormat,
     /// End each line with the snapshot and the rule that decided the request
     #[arg(long, requires = "access_log")]
     pub(crate) access_log_provenance: bool,

@@ -230,15 +230,17 @@ fn cluster(upstream: &Upstream) -> Value {
     json!({
         "name": &*upstream.name,
         "protocol": protocol(&cluster.protocol),
-        "balancer": match cluster.balancer {
+        "balancer": match &cluster.balancer {
             Balancer::LeastRequest => "least_request",
             Balancer::RoundRobin => "round_robin",
             Balancer::Random => "random",
+            Balancer::Hash(_) => "hash",
         },
         "tls": match cluster.tls {
             ClusterTls::Plain => "plaintext",
             ClusterTls::Auto(_) => "auto",
             ClusterTls::Mutual(_) => "mtls",
+            ClusterTls::Outside(_) => "tls",
         },
     })
 }

@@ -5,7 +5,9 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use taut_snapshot::object::Balancer;
+use taut_snapshot::object::{Balancer, HashTable};
+
+use crate::ring::{Entry, Ring};
 
 /// The most places of a rota. Larger weights are scaled down, which rounds shares to a four-thousandth.
 const PLACES_MAX: u64 = 4_096;
@@ -42,6 +44,7 @@ impl Draws {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rota {
     places: Vec<u32>,
+    ring: Option<Ring>,
 }
 
 impl Rota {
@@ -58,7 +61,7 @@ impl Rota {
             .collect();
         let sum: u64 = scaled.iter().sum();
         if sum == weights.len() as u64 {
-            return Rota { places: weights.iter().map(|(number, _)| *number).collect() };
+            return Rota { places: weights.iter().map(|(number, _)| *number).collect(), ring: None };
         }
         let mut credit = vec![0_i64; scaled.len()];
         let places = (0..sum).map(|_| {
@@ -67,7 +70,21 @@ impl Rota {
             credit[next] -= sum as i64;
             weights[next].0
         });
-        Rota { places: places.collect() }
+        Rota { places: places.collect(), ring: None }
+    }
+
+    /// A rota of endpoints that hashes lead to. Requests without one go to any.
+    pub(crate) fn hashed(table: &HashTable, entries: &[Entry]) -> Rota {
+        let weights: Vec<(u32, u32)> = entries.iter().map(|(number, _, weight)| (*number, *weight)).collect();
+        Rota { ring: Some(Ring::new(table, entries)), ..Rota::new(&weights) }
+    }
+
+    /// The endpoint of a hash, or the next one that was not tried.
+    pub(crate) fn at(&self, hash: u64, avoid: impl Fn(u32) -> bool) -> Option<u32> {
+        let ring = self.ring.as_ref()?;
+        let untried =
+            (0..=DRAWS_MAX as u64).filter_map(|attempt| ring.at(hash, attempt)).find(|number| !avoid(*number));
+        untried.or_else(|| ring.at(hash, 0))
     }
 
     /// Chooses an endpoint. `load` says how many requests one has under way; `avoid` which ones were tried before.
@@ -81,7 +98,7 @@ impl Rota {
     ) -> Option<u32> {
         let one = || match balancer {
             Balancer::RoundRobin => self.places[turn.fetch_add(1, Ordering::Relaxed) % self.places.len()],
-            Balancer::Random => self.places[draws.below(self.places.len())],
+            Balancer::Random | Balancer::Hash(_) => self.places[draws.below(self.places.len())],
             Balancer::LeastRequest => {
                 let one = self.places[draws.below(self.places.len())];
                 let two = self.places[draws.below(self.places.len())];

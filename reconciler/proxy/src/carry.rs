@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use taut_snapshot::object::HashKey;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 
 use crate::accept::sniff::Rewound;
@@ -43,7 +44,10 @@ pub(crate) async fn carry(stream: Rewound<Stream>, connection: Connection, world
         shared.counters.upstream_overflows.add_one();
         return refused(&key, Flags::OVERFLOW);
     };
-    let Some(backend) = upstream.choose(&worker.draws, &[]) else { return refused(&key, Flags::NO_HEALTHY) };
+    // Of bytes nothing but the client's address can be hashed (semantics.md §4.7).
+    let by_address = upstream.hash_key().filter(|key| matches!(key, HashKey::SourceIp));
+    let hash = by_address.map(|_| taut_snapshot::decide::hash(connection.remote.ip().to_string().as_bytes(), 0));
+    let Some(backend) = upstream.choose(&worker.draws, &[], hash) else { return refused(&key, Flags::NO_HEALTHY) };
     let _active = backend.active.enter();
     let connected = connect(upstream, &backend, Language::Bytes, &shared.labels).await;
     // To an endpoint whose answers are not looked at, being there is all that counts.

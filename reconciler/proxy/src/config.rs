@@ -21,6 +21,8 @@ pub struct ProxyConfig {
     pub workers: NonZeroUsize,
     /// How it stops.
     pub drain: DrainConfig,
+    /// How many proxies in front of a gateway are trusted to say where requests come from (Istio's `numTrustedProxies`).
+    pub trusted_proxies: usize,
     /// Where requests are written down; nowhere if none.
     pub access_log: Option<AccessLog>,
 }
@@ -75,10 +77,22 @@ pub struct DrainConfig {
     pub deadline: Duration,
 }
 
+/// How a line of the access log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Istio's default text.
+    #[default]
+    Text,
+    /// Istio's default JSON.
+    Json,
+}
+
 /// Where requests are written down.
 pub struct AccessLog {
     /// What the lines are written to, by a thread of its own.
     pub to: Box<dyn io::Write + Send>,
+    /// How lines are written.
+    pub format: LogFormat,
     /// Whether each line ends with the snapshot that decided the request and the rule of it: Istio's lines do not.
     pub provenance: bool,
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ClientConfig;
+use socket2::{SockRef, TcpKeepalive};
 use taut_snapshot::Text;
+use taut_snapshot::object::Keepalive;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, TlsStream};
@@ -54,7 +56,10 @@ pub(crate) async fn connect(
         let stream = TcpStream::connect(backend.address).await?;
         stream.set_nodelay(true)?;
         let local = stream.local_addr().ok();
-        match upstream.mutual.as_ref().filter(|_| backend.secure) {
+        if let Some(keepalive) = upstream.cluster.wire.as_ref().and_then(|wire| wire.keepalive.as_ref()) {
+            keep_alive(&stream, keepalive)?;
+        }
+        match upstream.mutual.as_ref().filter(|_| backend.secure || upstream.is_outside()) {
             None => Ok(Connected { stream: Stream::Plain(stream), about: About { principal: NameId::UNKNOWN, local } }),
             Some(mutual) => {
                 let connector = TlsConnector::from(config(mutual, language).clone());
@@ -70,6 +75,21 @@ pub(crate) async fn connect(
         0 => work.await,
         ms => timeout(Duration::from_millis(ms), work).await?,
     }
+}
+
+/// Has the system look now and then whether the other end is still there.
+fn keep_alive(stream: &TcpStream, keepalive: &Keepalive) -> io::Result<()> {
+    let mut probes = TcpKeepalive::new();
+    if keepalive.idle_ms != 0 {
+        probes = probes.with_time(Duration::from_millis(keepalive.idle_ms));
+    }
+    if keepalive.interval_ms != 0 {
+        probes = probes.with_interval(Duration::from_millis(keepalive.interval_ms));
+    }
+    if keepalive.probes != 0 {
+        probes = probes.with_retries(keepalive.probes);
+    }
+    SockRef::from(stream).set_tcp_keepalive(&probes)
 }
 
 fn config(mutual: &Mutual, language: Language) -> &Arc<ClientConfig> {

@@ -7,21 +7,23 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, header};
+use http::{HeaderValue, Method, header};
 use taut_snapshot::Digest;
 use taut_snapshot::decide::{
-    CorsPolicy, Faults, Hit, Request, Router, Sharing, ToDo, faults, host_without_port, location, normalize,
-    rewritten_path, split,
+    CorsPolicy, Faults, Hit, Request, Router, Sharing, ToDo, faults, hash, hash_of, host_without_port, location,
+    needs_cookie, normalize, rewritten_path, split,
 };
-use taut_snapshot::object::HeaderOps;
+use taut_snapshot::object::{HashKey, HeaderOps};
 
 use crate::authorize::authorize;
 use crate::config::Role;
 use crate::downstream::Connection;
 use crate::forward::Course;
-use crate::headers::{Asked, Host, port_of};
+use crate::headers::{self, Asked, Host, port_of};
 use crate::reply::Reply;
 use crate::telemetry::record::Record;
+use crate::token::Token;
+use crate::upstream::Upstream;
 use crate::world::World;
 
 /// The port of a Host that names none.
@@ -59,6 +61,7 @@ pub(crate) fn decide<'w>(
     connection: &Connection,
     parts: &Parts,
     host: &Host<'static>,
+    token: Option<&Token>,
     record: &mut Record,
 ) -> Decision<'w> {
     if parts.method == Method::CONNECT {
@@ -67,7 +70,7 @@ pub(crate) fn decide<'w>(
     let Ok(path) = normalize(parts.uri.path(), &world.tables.mesh.path_normalization) else {
         return Reply::bad_request("path_normalization_failed").into();
     };
-    let headers = Asked(&parts.headers);
+    let headers = Asked { headers: &parts.headers, token };
     let request = Request {
         method: parts.method.as_str(),
         scheme: connection.scheme(),
@@ -103,6 +106,8 @@ fn inbound<'w>(world: &'w World, asking: &Asking<'_>, port: u16, record: &mut Re
         response_headers: None,
         host: asking.host.clone(),
         path,
+        hash: None,
+        cookie: None,
     })
 }
 
@@ -202,10 +207,10 @@ fn share<'w>(
     record: &mut Record,
 ) -> Decision<'w> {
     let Some(policy) = hit.and_then(|hit| hit.cors) else { return send(world, asking, todo, hit, port, record) };
-    let (method, headers) = (&asking.parts.method, &asking.parts.headers);
-    let there = |name| headers.get(name).is_some_and(|value: &http::HeaderValue| !value.is_empty());
+    let (method, all) = (&asking.parts.method, &asking.parts.headers);
+    let there = |name| all.get(name).is_some_and(|value: &http::HeaderValue| !value.is_empty());
     let asks = *method == Method::OPTIONS && there(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let origin = headers.get(header::ORIGIN);
+    let origin = all.get(header::ORIGIN);
     match policy.sharing(origin.map(|origin| origin.as_bytes()), asks) {
         Sharing::Granted => Reply::preflight(Some(policy), origin).into(),
         Sharing::Refused => Reply::preflight(None, None).into(),
@@ -250,6 +255,7 @@ fn send<'w>(
     let Some(path) = target(asking, rewritten.as_deref()) else {
         return Reply::bad_request("invalid_path").into();
     };
+    let (hash, cookie) = belongs(asking, upstream);
     let host = [&forwarding.host, &destination.host].into_iter().find(|host| !host.is_empty());
     Decision::Forward(Course {
         upstream,
@@ -259,7 +265,23 @@ fn send<'w>(
         response_headers,
         host: host.map_or_else(|| asking.host.clone(), |host| Host::Rewritten(host)),
         path,
+        hash,
+        cookie,
     })
+}
+
+/// Where a request belongs, if its cluster asks for that; and the cookie that tells the client.
+fn belongs(asking: &Asking<'_>, upstream: &Upstream) -> (Option<u64>, Option<HeaderValue>) {
+    let Some(key) = upstream.hash_key() else { return (None, None) };
+    let connection = asking.connection;
+    let found = hash_of(key, &asking.request, connection.remote.ip());
+    match key {
+        HashKey::Cookie(cookie) if needs_cookie(key, found) => {
+            let (value, header) = headers::new_cookie(cookie, connection.worker.draws.draw());
+            (Some(hash(value.as_bytes(), 0)), header)
+        }
+        _ => (found, None),
+    }
 }
 
 /// The path and query that the endpoint sees; none if they are none. In most requests they are what the client sent.

@@ -61,6 +61,10 @@ pub(crate) struct Course<'w> {
     pub(crate) host: Host<'w>,
     /// The path and query that it sees.
     pub(crate) path: PathAndQuery,
+    /// Where the request belongs, if its cluster asks for that.
+    pub(crate) hash: Option<u64>,
+    /// A cookie for the client, that says so.
+    pub(crate) cookie: Option<HeaderValue>,
 }
 
 /// A request without its target, which each kind of endpoint is sent in its own form.
@@ -128,7 +132,7 @@ pub(crate) async fn forward(
     let deadline = Deadline::of(timeout_ms, grpc, &outbound.headers, exchange);
     let mut retrying = Retrying { done: 0, tried: Vec::new(), slot: None };
     loop {
-        let Some(backend) = upstream.choose(&worker.draws, &retrying.tried) else {
+        let Some(backend) = upstream.choose(&worker.draws, &retrying.tried, course.hash) else {
             return Err(Box::new(Reply::no_healthy_upstream()));
         };
         exchange.counted[1] = Some(backend.active.enter());
@@ -184,7 +188,8 @@ pub(crate) async fn forward(
             return finish(ended, exchange);
         }
         retrying.done += 1;
-        if !policy.any_host {
+        // With one destination, a hash leads to the same endpoint again (semantics.md §4.7).
+        if !policy.any_host && (course.hash.is_none() || 1 < course.forwarding.destinations.len()) {
             retrying.tried.push(backend.clone());
         }
         let failed = match ended {
@@ -234,7 +239,7 @@ impl Retrying {
             return false;
         }
         if self.slot.is_none() {
-            self.slot = upstream.usage.retries.admit(upstream.cluster.limits.retries);
+            self.slot = upstream.usage.retries.admit(upstream.retries_max());
         }
         if self.slot.is_none() {
             exchange.flag(Flags::OVERFLOW);
@@ -381,9 +386,9 @@ fn write(
     keep: bool,
 ) -> Option<Request<Upload>> {
     let mut headers = if keep { outbound.headers.clone() } else { std::mem::take(&mut outbound.headers) };
-    let (path, host) = (course.path.clone(), course.host.as_str());
+    let (path, host, upstream) = (course.path.clone(), course.host.as_str(), course.upstream);
     let uri = if http2 {
-        let scheme = if backend.secure { Scheme::HTTPS } else { Scheme::HTTP };
+        let scheme = if backend.secure || upstream.is_outside() { Scheme::HTTPS } else { Scheme::HTTP };
         headers::write_http2_target(&mut headers, path, host, scheme)
     } else {
         headers::write_http1_target(&mut headers, path, host)

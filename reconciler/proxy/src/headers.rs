@@ -9,9 +9,10 @@ use bytes::{Bytes, BytesMut};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use taut_snapshot::decide::{CorsPolicy, Headers};
-use taut_snapshot::object::HeaderOps;
+use taut_snapshot::object::{HashCookie, HeaderOps};
 
 use crate::balance::Draws;
+use crate::token::Token;
 
 pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -29,12 +30,19 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Headers, as rules and policies ask for them.
-pub(crate) struct Asked<'h>(pub(crate) &'h HeaderMap);
+pub(crate) struct Asked<'h> {
+    pub(crate) headers: &'h HeaderMap,
+    /// What its token says is asked for under names that no header can have.
+    pub(crate) token: Option<&'h Token>,
+}
 
 impl Headers for Asked<'_> {
     fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> Option<bool> {
+        if name.starts_with('@') {
+            return self.token.and_then(|token| token.any(name, test));
+        }
         let mut present = None;
-        for value in self.0.get_all(name) {
+        for value in self.headers.get_all(name) {
             if test(value.as_bytes()) {
                 return Some(true);
             }
@@ -127,6 +135,24 @@ fn write(headers: &mut HeaderMap, ops: &HeaderOps) {
     for (name, value) in ops.add.iter().filter_map(parsed) {
         headers.append(name, value);
     }
+}
+
+/// A new cookie that says where a client belongs: its value, and the header that sets it (Envoy's
+/// `Utility::makeSetCookieValue`).
+pub(crate) fn new_cookie(cookie: &HashCookie, draw: u64) -> (String, Option<HeaderValue>) {
+    let value = format!("{draw:016x}");
+    let mut text = format!("{}=\"{value}\"", cookie.name);
+    if let Some(seconds) = cookie.lives.filter(|seconds| *seconds != 0) {
+        text += &format!("; Max-Age={seconds}");
+    }
+    if !cookie.path.is_empty() {
+        text += &format!("; Path={}", cookie.path);
+    }
+    for (name, value) in &cookie.attributes {
+        text += &if value.is_empty() { format!("; {name}") } else { format!("; {name}={value}") };
+    }
+    text += "; HttpOnly";
+    (value, HeaderValue::try_from(text).ok())
 }
 
 /// Names the origin that may read an answer (Envoy's `CorsFilter`: the origin itself, never `*`).

@@ -23,6 +23,7 @@ mod exchange;
 mod headers;
 mod reply;
 mod request;
+mod token;
 
 mod balance;
 mod carry;
@@ -32,6 +33,7 @@ mod limits;
 mod mirror;
 mod outlier;
 mod pool;
+mod ring;
 mod tls;
 mod tunnel;
 mod upstream;
@@ -47,7 +49,7 @@ mod world;
 mod admin;
 mod telemetry;
 
-pub use config::{AccessLog, Addresses, Bind, DrainConfig, ProxyConfig, Role};
+pub use config::{AccessLog, Addresses, Bind, DrainConfig, LogFormat, ProxyConfig, Role};
 pub use error::ProxyError;
 pub use proxy::{Following, Proxy, run};
 pub use runner::Prepared;

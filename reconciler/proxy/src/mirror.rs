@@ -36,6 +36,8 @@ struct Copy {
     body: Upload,
     from_http2: bool,
     limit: Duration,
+    /// Where the request belongs.
+    hash: Option<u64>,
 }
 
 /// Sends the copies that a rule asks for. The request's headers are those that its own endpoint sees.
@@ -59,6 +61,7 @@ pub(crate) fn mirror(
             host: course.host.as_str().to_owned(),
             body: body.copy(),
             from_http2: connection.http2,
+            hash: course.hash,
             limit: match course.forwarding.timeout_ms {
                 0 => COPY_MAX,
                 ms => Duration::from_millis(ms),
@@ -78,7 +81,7 @@ pub(crate) fn mirror(
 async fn send(worker: &Worker, world: &World, copy: Copy) -> Option<()> {
     let upstream = &copy.upstream;
     let _counted = upstream.usage.requests.admit(upstream.cluster.limits.requests)?;
-    let backend = upstream.choose(&worker.draws, &[])?;
+    let backend = upstream.choose(&worker.draws, &[], copy.hash)?;
     let _active = backend.active.enter();
     let report = |outcome| {
         if upstream.report(&backend, outcome, || worker.shared.began.elapsed()) {
@@ -88,7 +91,7 @@ async fn send(worker: &Worker, world: &World, copy: Copy) -> Option<()> {
     let http2 = upstream.speaks_http2().unwrap_or(copy.from_http2);
     let mut headers = copy.headers;
     let uri = if http2 {
-        let scheme = if backend.secure { Scheme::HTTPS } else { Scheme::HTTP };
+        let scheme = if backend.secure || upstream.is_outside() { Scheme::HTTPS } else { Scheme::HTTP };
         headers::write_http2_target(&mut headers, copy.path, &copy.host, scheme)
     } else {
         headers::write_http1_target(&mut headers, copy.path, &copy.host)

@@ -53,7 +53,7 @@ impl Health {
             (Outcome::Unreachable, false) => 503,
             (Outcome::TimedOut, false) => 504,
         };
-        if !(500..600).contains(&status) {
+        if !is_error(policy, status) {
             self.errors.store(0, Ordering::Relaxed);
             self.gateway_errors.store(0, Ordering::Relaxed);
             return false;
@@ -96,6 +96,14 @@ impl Health {
         }
         self.ejected_at.store(0, Ordering::Relaxed);
         true
+    }
+}
+
+/// Whether a status is an error: all of 5xx are, or the policy's own list is.
+fn is_error(policy: &Outlier, status: u16) -> bool {
+    match policy.statuses.as_slice() {
+        [] => (500..600).contains(&status),
+        listed => listed.binary_search(&status).is_ok(),
     }
 }
 
@@ -151,6 +159,7 @@ mod tests {
             base_ejection_ms: 30_000,
             max_ejection_percent: 10,
             panic_percent: 0,
+            statuses: vec![],
         }
     }
 
@@ -162,6 +171,8 @@ mod tests {
     #[rustfmt::skip] // a table is read by its columns
     fn only_errors_in_a_row_count() {
         use Outcome::{Answered, TimedOut, Unreachable};
+        let listed = Outlier { statuses: vec![429, 503], ..policy() };
+        assert!(is_error(&listed, 429) && is_error(&listed, 503) && !is_error(&listed, 500), "only what is listed");
         let gateway = Outlier { consecutive_errors: 0, consecutive_gateway_errors: 2, ..policy() };
         let split = Outlier { split: true, consecutive_local_failures: 2, ..policy() };
         let off = Outlier { consecutive_errors: 0, ..policy() };

@@ -13,7 +13,8 @@ use crossbeam_queue::SegQueue;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use taut_snapshot::object::Cluster;
 use tokio::sync::Notify;
 
 use crate::connect::{About, Language, connect};
@@ -57,6 +58,7 @@ struct Shelf {
 struct Idle {
     sender: http1::SendRequest<Upload>,
     since: Instant,
+    made: Instant,
     uses: u32,
     about: About,
 }
@@ -86,7 +88,7 @@ pub(crate) struct Lease {
 
 #[derive(Debug)]
 enum Kind {
-    Http1 { sender: http1::SendRequest<Upload>, uses: u32, uses_max: u32 },
+    Http1 { sender: http1::SendRequest<Upload>, uses: u32, uses_max: u32, made: Instant },
     Http2 { sender: http2::SendRequest<Upload>, _stream: Stream },
 }
 
@@ -155,6 +157,33 @@ impl Pool {
     }
 }
 
+/// What holds for each connection of a cluster.
+#[derive(Clone, Copy)]
+struct Terms {
+    /// Requests; 0 means no limit.
+    uses_max: u32,
+    /// Streams at a time.
+    streams_max: u32,
+    life: Option<Duration>,
+}
+
+impl Terms {
+    fn of(cluster: &Cluster) -> Terms {
+        let wire = cluster.wire.as_ref();
+        let streams = wire.map_or(0, |wire| wire.streams);
+        Terms {
+            uses_max: cluster.limits.requests_per_connection,
+            streams_max: if streams == 0 { STREAMS_MAX } else { streams.min(STREAMS_MAX) },
+            life: wire.map(|wire| wire.life_ms).filter(|ms| *ms != 0).map(Duration::from_millis),
+        }
+    }
+
+    /// Whether a connection takes no more requests because of its age.
+    fn outlived(&self, made: Instant) -> bool {
+        self.life.is_some_and(|life| life <= made.elapsed())
+    }
+}
+
 impl Shared {
     fn idle_for(&self) -> Duration {
         let used = Duration::from_millis(u64::from(self.used_ms.load(Ordering::Relaxed)));
@@ -162,16 +191,17 @@ impl Shared {
     }
 
     /// Whether it takes no more requests.
-    fn is_spent(&self, uses_max: u32) -> bool {
-        self.sender.is_closed() || (uses_max != 0 && uses_max <= self.uses.load(Ordering::Relaxed))
+    fn is_spent(&self, terms: Terms) -> bool {
+        let uses = self.uses.load(Ordering::Relaxed);
+        self.sender.is_closed() || (terms.uses_max != 0 && terms.uses_max <= uses) || terms.outlived(self.made)
     }
 
     /// One more stream on it, if it takes more.
-    fn stream(&self, uses_max: u32) -> Option<Admission> {
-        if self.is_spent(uses_max) {
+    fn stream(&self, terms: Terms) -> Option<Admission> {
+        if self.is_spent(terms) {
             return None;
         }
-        let stream = self.streams.admit(STREAMS_MAX)?;
+        let stream = self.streams.admit(terms.streams_max)?;
         self.uses.fetch_add(1, Ordering::Relaxed);
         let ms = u32::try_from(self.made.elapsed().as_millis()).unwrap_or(u32::MAX);
         self.used_ms.store(ms, Ordering::Relaxed);
@@ -227,15 +257,15 @@ fn admit(upstream: &Upstream, backend: &Backend) -> Option<Open> {
 impl Backend {
     /// A connection that is there.
     fn take(self: &Arc<Backend>, upstream: &Upstream, shelf: usize, http2: bool) -> Option<Lease> {
-        let uses_max = upstream.cluster.limits.requests_per_connection;
+        let terms = Terms::of(&upstream.cluster);
         let shelves = &self.pool.shelves[shelf];
         if http2 {
             let shared = shelves.shared.load();
-            return shared.iter().find_map(|shared| Some(self.share(shared, shelf, shared.stream(uses_max)?, true)));
+            return shared.iter().find_map(|shared| Some(self.share(shared, shelf, shared.stream(terms)?, true)));
         }
-        while let Some(Idle { sender, uses, about, .. }) = shelves.idle.pop() {
-            if !sender.is_closed() {
-                let kind = Kind::Http1 { sender, uses: uses + 1, uses_max };
+        while let Some(Idle { sender, uses, about, made, .. }) = shelves.idle.pop() {
+            if !sender.is_closed() && !terms.outlived(made) {
+                let kind = Kind::Http1 { sender, uses: uses + 1, uses_max: terms.uses_max, made };
                 return Some(Lease { about, reused: true, backend: self.clone(), shelf, kind });
             }
         }
@@ -266,7 +296,7 @@ impl Backend {
         let connected = connect(upstream, self, language, &worker.shared.labels).await;
         let connected = connected.map_err(|error| failed(error.to_string()))?;
         let (io, about) = (TokioIo::new(connected.stream), connected.about);
-        let uses_max = upstream.cluster.limits.requests_per_connection;
+        let terms = Terms::of(&upstream.cluster);
         counters.upstream_connections.add_one();
         if !http2 {
             let shake = http1::Builder::new().max_buf_size(HEAD_BYTES_MAX as usize).handshake(io).await;
@@ -276,15 +306,22 @@ impl Backend {
                 // How it ended is told to whoever had a request on it.
                 let _ = connection.with_upgrades().await;
             });
-            let kind = Kind::Http1 { sender, uses: 1, uses_max };
+            let kind = Kind::Http1 { sender, uses: 1, uses_max: terms.uses_max, made: Instant::now() };
             return Ok(Lease { about, reused: false, backend: self.clone(), shelf, kind });
         }
-        let shake = http2::Builder::new(TokioExecutor::new())
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(HEAD_BYTES_MAX)
-            .handshake(io)
-            .await;
+            .max_header_list_size(HEAD_BYTES_MAX);
+        if let Some(wire) = upstream.cluster.wire.as_ref().filter(|wire| wire.ping_ms != 0) {
+            builder
+                .timer(TokioTimer::new())
+                .keep_alive_interval(Duration::from_millis(wire.ping_ms))
+                .keep_alive_timeout(Duration::from_millis(wire.ping_timeout_ms))
+                .keep_alive_while_idle(true);
+        }
+        let shake = builder.handshake(io).await;
         let (sender, connection) = shake.map_err(|error| failed(error.to_string()))?;
         tokio::spawn(async move {
             let _open = open;
@@ -299,7 +336,7 @@ impl Backend {
             about,
         });
         self.pool.shelves[shelf].shared.rcu(|all| {
-            let usable = all.iter().filter(|shared| !shared.is_spent(uses_max)).cloned();
+            let usable = all.iter().filter(|shared| !shared.is_spent(terms)).cloned();
             usable.chain([shared.clone()]).collect::<Vec<_>>()
         });
         let stream = shared.streams.enter();
@@ -331,12 +368,12 @@ impl Lease {
 
     /// Gives the connection back after the answer was read to its end.
     pub(crate) fn give_back(self) {
-        if let Kind::Http1 { sender, uses, uses_max } = self.kind
+        if let Kind::Http1 { sender, uses, uses_max, made } = self.kind
             && (uses_max == 0 || uses < uses_max)
             && !sender.is_closed()
         {
             let pool = &self.backend.pool;
-            pool.shelves[self.shelf].idle.push(Idle { sender, since: Instant::now(), uses, about: self.about });
+            pool.shelves[self.shelf].idle.push(Idle { sender, since: Instant::now(), made, uses, about: self.about });
             pool.returned.notify_one();
         }
     }

@@ -114,7 +114,8 @@ impl Proxy {
     /// # Errors
     /// If an address cannot be listened on, or there are no threads.
     pub fn start(config: ProxyConfig, identity: LiveIdentity) -> Result<Arc<Proxy>, ProxyError> {
-        let ProxyConfig { name, workload, binds, admin, advertise, workers, drain, access_log } = config;
+        let ProxyConfig { name, workload, binds, admin, advertise, workers, drain, trusted_proxies, access_log } =
+            config;
         if !admin.ip().is_loopback() {
             return Err(ProxyError::AdminNotLocal(admin));
         }
@@ -145,6 +146,7 @@ impl Proxy {
             counters: Default::default(),
             drains: Default::default(),
             connections: Default::default(),
+            trusted_proxies,
             log: access_log.map(Log::start).transpose().map_err(ProxyError::Workers)?,
             began: Instant::now(),
         });

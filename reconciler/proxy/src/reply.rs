@@ -12,6 +12,7 @@ use taut_snapshot::object::{AbortStatus, DirectResponse};
 use crate::exchange::{Exchange, Outgoing};
 use crate::telemetry::metrics::Spoken;
 use crate::telemetry::record::{Details, Flags};
+use crate::token::Bad;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -76,6 +77,16 @@ impl Reply {
     pub(crate) fn denied(policy: Option<&Text>) -> Reply {
         let reply = Reply::new(StatusCode::FORBIDDEN, Flags::NONE, "", "RBAC: access denied");
         Reply { details: Details::Denied(policy.cloned()), ..reply }
+    }
+
+    /// Its token is no good (Envoy's `jwt_authn`).
+    pub(crate) fn bad_token(bad: Bad, challenge: Option<HeaderValue>) -> Reply {
+        let status = if bad == Bad::Audience { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
+        let mut reply = Reply::new(status, Flags::NONE, bad.details(), bad.text());
+        if let Some(challenge) = challenge {
+            reply.headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        reply
     }
 
     /// Its sender is told to go elsewhere.

@@ -28,6 +28,7 @@ use crate::reply::Reply;
 use crate::telemetry::metrics::{Party, Reporter, Security, SeriesKey, Spoken};
 use crate::telemetry::peer;
 use crate::telemetry::record::{Details, Flags, Line, Provenance, Record, is_grpc};
+use crate::token::{self, Bad, Token};
 use crate::tunnel;
 use crate::world::World;
 
@@ -69,9 +70,14 @@ pub(crate) async fn serve(
     let mut exchange = Exchange::begin(&connection, record(&connection, &world, &parts));
     let introduced = prepare(&connection, &mut parts, &mut exchange.record);
     let host = Host::of(&parts.uri, &parts.headers);
-    let decision = match &host {
-        Some(host) => decide(&world, &connection, &parts, host, &mut exchange.record),
-        None => Reply::bad_request("invalid_host").into(),
+    let token = check_token(&world, &connection, &mut parts);
+    let decision = match (&host, &token) {
+        (Some(host), Ok(token)) => decide(&world, &connection, &parts, host, token.as_ref(), &mut exchange.record),
+        (None, _) => Reply::bad_request("invalid_host").into(),
+        (Some(_), Err(bad)) => {
+            let challenge = token::challenge(&parts.headers, &parts.uri, connection.scheme(), bad);
+            Reply::bad_token(*bad, challenge).into()
+        }
     };
     let (decision, sharing) = come_to(decision, &mut exchange).await;
     let sharing = sharing.and_then(|policy| Some((policy, parts.headers.get(header::ORIGIN)?.clone())));
@@ -140,6 +146,14 @@ async fn come_to<'w>(
     match decision {
         Decision::Shared(policy, then) => (*then, Some(policy)),
         alone => (alone, None),
+    }
+}
+
+/// The token of a request, where tokens are looked at: on the server's side and at gateways.
+fn check_token(world: &World, connection: &Connection, parts: &mut Parts) -> Result<Option<Token>, Bad> {
+    match (&world.tokens, connection.role) {
+        (Some(tokens), Role::Inbound { .. } | Role::Gateway { .. }) => tokens.check(parts),
+        _ => Ok(None),
     }
 }
 
@@ -248,6 +262,9 @@ fn pass_back(
     let destinations = course.forwarding.destinations.len();
     let of_destination = course.destination.response_headers.as_ref();
     headers::change(&mut head.headers, course.response_headers, of_destination, destinations);
+    if let Some(cookie) = &course.cookie {
+        head.headers.append(header::SET_COOKIE, cookie.clone());
+    }
     if introduced {
         world.introduction.write(&mut head.headers);
     }

@@ -17,6 +17,7 @@ use crate::endpoints::Directory;
 use crate::listen::Listening;
 use crate::proxy::Proxy;
 use crate::resolve::keep_resolved;
+use crate::token::{Tokens, keep_fetched};
 use crate::upstream::Upstream;
 use crate::world::{Fresh, Place, World, gateway_address};
 
@@ -134,8 +135,12 @@ impl Proxy {
             self.populate(upstream, &directory, before.as_deref());
             keep_resolved(upstream, self.workers.all.len(), &self.runtime, looking_up.clone());
         }
+        for fetch in world.tokens.iter().flat_map(Tokens::fetches) {
+            keep_fetched(fetch, &self.runtime, looking_up.clone());
+        }
         drop(looking_up);
-        // Nothing is ever sent. This ends when every sender is gone, because every name was looked up, or with the time.
+        // Nothing is ever sent. This ends when every sender is gone, because every name was looked up and all keys were
+        // asked for, or with the time.
         let _ = looked_up.recv_timeout(LOOKUP_WAIT);
         Ok(Prepared { world, fresh, listening, directory })
     }

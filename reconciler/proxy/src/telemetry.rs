@@ -2,6 +2,7 @@
 //! it down. `names` gives every label a number once, so that no request formats one; `peer` says who is at the other end.
 
 pub(crate) mod counters;
+mod json;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod names;

@@ -3,6 +3,8 @@
 //! Owns: which configuration a cluster, an inbound port and a gateway's server have.
 //! May not: decide who is trusted; `taut-identity` does that for the mesh's own mTLS.
 
+mod outside;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use taut_identity::{Accepted, Clients, LiveIdentity, SpiffeId};
-use taut_snapshot::object::{Certificate, Cluster, ClusterTls, Identities};
+use taut_snapshot::object::{Certificate, Cluster, ClusterTls, Identities, OutsideTls, Roots};
 
 /// The protocols of HTTP over TLS, in the order in which a server prefers them.
 pub(crate) const HTTP: &[&[u8]] = &[b"h2", b"http/1.1"];
@@ -31,9 +33,10 @@ impl Mutual {
     /// # Errors
     /// If an identity that it accepts is none, or its name cannot be a server name.
     pub(crate) fn of(cluster: &Cluster, identity: &LiveIdentity) -> Result<Option<Mutual>, String> {
-        let (ClusterTls::Auto(Identities { accepted }) | ClusterTls::Mutual(Identities { accepted })) = &cluster.tls
-        else {
-            return Ok(None);
+        let accepted = match &cluster.tls {
+            ClusterTls::Plain => return Ok(None),
+            ClusterTls::Auto(Identities { accepted }) | ClusterTls::Mutual(Identities { accepted }) => accepted,
+            ClusterTls::Outside(tls) => return Mutual::outside(cluster, tls).map(Some),
         };
         let accepted: BTreeSet<SpiffeId> = accepted
             .iter()
@@ -46,6 +49,37 @@ impl Mutual {
             |protocols: &[&[u8]]| taut_identity::client_config(identity, Accepted::AnyOf(accepted.clone()), protocols);
         Ok(Some(Mutual { http1: config(&[b"http/1.1"]), http2: config(&[b"h2"]), bytes: config(&[]), server_name }))
     }
+}
+
+impl Mutual {
+    /// Those of a service outside the mesh. Its server name is its host, unless the rule names another.
+    fn outside(cluster: &Cluster, tls: &OutsideTls) -> Result<Mutual, String> {
+        let name = if tls.server_name.is_empty() { &cluster.host } else { &tls.server_name };
+        let server_name =
+            ServerName::try_from(name.to_string()).map_err(|_| format!("`{name}` cannot be a server name"))?;
+        let bytes = outside::config(tls)?;
+        let with = |protocol: &[u8]| {
+            let mut config = bytes.clone();
+            config.alpn_protocols = vec![protocol.to_vec()];
+            Arc::new(config)
+        };
+        Ok(Mutual { http1: with(b"http/1.1"), http2: with(b"h2"), bytes: Arc::new(bytes), server_name })
+    }
+}
+
+/// For questions to services outside the mesh that are the proxy's own, by whoever this machine trusts.
+///
+/// # Errors
+/// If it trusts nobody.
+pub(crate) fn system_client() -> Result<Arc<ClientConfig>, String> {
+    let tls = OutsideTls {
+        server_name: Default::default(),
+        names: Vec::new(),
+        roots: Roots::System,
+        certificate: Default::default(),
+        key: Default::default(),
+    };
+    outside::config(&tls).map(Arc::new)
 }
 
 /// How an inbound port ends the mesh's mTLS.

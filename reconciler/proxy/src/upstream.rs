@@ -7,11 +7,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use taut_identity::LiveIdentity;
-use taut_snapshot::object::{Cluster, ClusterTls, Protocol};
+use taut_snapshot::object::{Balancer, Cluster, ClusterTls, HashKey, Protocol};
 use tokio::sync::Notify;
 
 use crate::balance::{Draws, Rota};
@@ -21,6 +21,9 @@ use crate::pool::Pool;
 use crate::telemetry::names::{Labels, NameId, ServiceName};
 use crate::telemetry::peer::Acquaintance;
 use crate::tls::Mutual;
+
+/// The share of an endpoint that is no longer new.
+const WARM: u32 = 1_000;
 
 /// A cluster, ready to be sent to.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub(crate) struct Upstream {
     gate: Gate,
     /// When outliers were last looked at, in milliseconds since the proxy began.
     swept_ms: AtomicU64,
+    /// The second in which new endpoints last got more.
+    warmed_s: AtomicU64,
 }
 
 /// The endpoints of a cluster, and those of them that are in.
@@ -60,6 +65,8 @@ struct Member {
 #[derive(Debug)]
 pub(crate) struct Backend {
     pub(crate) address: SocketAddr,
+    /// When it was first heard of.
+    since: Instant,
     /// Whether the mesh's mTLS is spoken to it.
     pub(crate) secure: bool,
     /// Who it is, as far as its labels say.
@@ -137,6 +144,7 @@ impl Upstream {
             members: ArcSwap::default(),
             turn: AtomicUsize::new(0),
             gate: Gate::default(),
+            warmed_s: AtomicU64::new(0),
             swept_ms: AtomicU64::new(before.map_or(0, |before| before.swept_ms.load(Ordering::Relaxed))),
         }
     }
@@ -161,7 +169,7 @@ impl Upstream {
         let connections_fit = before.is_some_and(|before| connections_fit(&before.cluster, &self.cluster));
         let all = found.iter().map(|found| {
             let secure = match &self.cluster.tls {
-                ClusterTls::Plain => false,
+                ClusterTls::Plain | ClusterTls::Outside(_) => false,
                 ClusterTls::Auto(_) => found.speaks_mtls,
                 ClusterTls::Mutual(_) => true,
             };
@@ -173,6 +181,7 @@ impl Upstream {
                 Some(backend) if backend.labelled == found.workload => backend.clone(),
                 _ => Arc::new(Backend {
                     address: found.address,
+                    since: known.or(inherited).map_or_else(Instant::now, |member| member.backend.since),
                     secure,
                     labelled: found.workload,
                     met: Acquaintance::default(),
@@ -201,10 +210,30 @@ impl Upstream {
         self.members.rcu(|members| Members { rota: self.rota(&members.all), all: members.all.clone() });
     }
 
+    /// How far an endpoint is towards its full share, in thousandths (Envoy's slow start: by whole seconds, and never less
+    /// than the policy's minimum).
+    fn warmth(&self, since: Instant, now: Instant) -> u32 {
+        let Some(warmup) = &self.cluster.warmup else { return WARM };
+        let (age_ms, whole_ms) = (now.saturating_duration_since(since).as_millis() as f64, warmup.ms.max(1) as f64);
+        if whole_ms <= age_ms {
+            return WARM;
+        }
+        let grown = (age_ms.max(1_000.0) / whole_ms).min(1.0).powf(1_000.0 / f64::from(warmup.aggression.max(1)));
+        let least = f64::from(warmup.minimum_percent) / 100.0;
+        ((grown.max(least) * f64::from(WARM)) as u32).max(1)
+    }
+
     /// Those who are in. Draining endpoints are only if nobody else is there at all.
     fn rota(&self, all: &[Member]) -> Rota {
+        let now = Instant::now();
+        let warms = self.cluster.warmup.is_some()
+            && matches!(self.cluster.balancer, Balancer::LeastRequest | Balancer::RoundRobin);
+        let weight = |member: &Member| match warms {
+            true => member.weight.max(1).saturating_mul(self.warmth(member.backend.since, now)),
+            false => member.weight,
+        };
         let seats = |draining: bool, ejected_too: bool| -> Vec<(u32, u32)> {
-            let member = |(number, member): (usize, &Member)| (number as u32, member.weight);
+            let member = |(number, member): (usize, &Member)| (number as u32, weight(member));
             let in_rota = |(_, member): &(usize, &Member)| {
                 member.draining == draining && (ejected_too || !member.backend.health.is_ejected())
             };
@@ -219,19 +248,55 @@ impl Upstream {
         if total == 0 {
             healthy = seats(true, true);
         }
-        Rota::new(&healthy)
+        match &self.cluster.balancer {
+            Balancer::Hash(hashing) => {
+                let entry = |(number, weight): &(u32, u32)| {
+                    (*number, all[*number as usize].backend.address.to_string(), *weight)
+                };
+                Rota::hashed(&hashing.table, &healthy.iter().map(entry).collect::<Vec<_>>())
+            }
+            _ => Rota::new(&healthy),
+        }
     }
 
-    /// The endpoint for a request; none if none is in. `tried` have failed it before.
-    pub(crate) fn choose(&self, draws: &Draws, tried: &[Arc<Backend>]) -> Option<Arc<Backend>> {
+    /// Whether TLS is spoken to its endpoints as outside the mesh.
+    pub(crate) fn is_outside(&self) -> bool {
+        matches!(self.cluster.tls, ClusterTls::Outside(_))
+    }
+
+    /// What is hashed of a request for it.
+    pub(crate) fn hash_key(&self) -> Option<&HashKey> {
+        match &self.cluster.balancer {
+            Balancer::Hash(hashing) => Some(&hashing.key),
+            _ => None,
+        }
+    }
+
+    /// How many of its retries may be under way.
+    pub(crate) fn retries_max(&self) -> u32 {
+        match &self.cluster.limits.budget {
+            None => self.cluster.limits.retries,
+            Some(budget) => {
+                let part = u64::from(self.usage.requests.value()) * u64::from(budget.share) / 1_000_000;
+                u32::try_from(part).unwrap_or(u32::MAX).max(budget.least)
+            }
+        }
+    }
+
+    /// The endpoint for a request; none if none is in. `tried` have failed it before; `hash` says where it belongs.
+    pub(crate) fn choose(&self, draws: &Draws, tried: &[Arc<Backend>], hash: Option<u64>) -> Option<Arc<Backend>> {
         let members = self.members.load();
         let backend = |number: u32| &members.all[number as usize].backend;
+        let avoid = |number: u32| tried.iter().any(|tried| Arc::ptr_eq(tried, backend(number)));
+        if let Some(number) = hash.and_then(|hash| members.rota.at(hash, avoid)) {
+            return Some(backend(number).clone());
+        }
         let chosen = members.rota.choose(
             &self.cluster.balancer,
             &self.turn,
             draws,
             |number| backend(number).active.value(),
-            |number| tried.iter().any(|tried| Arc::ptr_eq(tried, backend(number))),
+            avoid,
         );
         chosen.map(|number| backend(number).clone())
     }
@@ -253,6 +318,9 @@ impl Upstream {
 
     /// Lets those in again whose time is over.
     pub(crate) fn sweep(&self, now: Duration) {
+        if let Some(warmup) = &self.cluster.warmup {
+            self.warm_up(now, warmup.ms);
+        }
         let Some(policy) = &self.cluster.outlier else { return };
         let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         if now_ms < self.swept_ms.load(Ordering::Relaxed).saturating_add(policy.interval_ms) {
@@ -262,6 +330,19 @@ impl Upstream {
         let members = self.members.load();
         let back = members.all.iter().filter(|member| member.backend.health.sweep(policy, now)).count();
         if 0 < back {
+            self.seat();
+        }
+    }
+
+    /// Gives new endpoints more, once a second.
+    fn warm_up(&self, now: Duration, whole_ms: u64) {
+        let second = now.as_secs();
+        if self.warmed_s.swap(second, Ordering::Relaxed) == second {
+            return;
+        }
+        // A second longer, so that the last look gives the full share.
+        let whole = Duration::from_millis(whole_ms) + Duration::from_secs(2);
+        if self.members.load().all.iter().any(|member| member.backend.since.elapsed() < whole) {
             self.seat();
         }
     }
@@ -315,7 +396,7 @@ fn connections_fit(before: &Cluster, now: &Cluster) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use taut_snapshot::object::{Balancer, EndpointSource, Limits, Outlier};
+    use taut_snapshot::object::{EndpointSource, Limits, Outlier, Warmup};
 
     use super::*;
 
@@ -328,7 +409,14 @@ mod tests {
             protocol: Protocol::Http,
             endpoints: EndpointSource::Dns(Vec::new()),
             balancer: Balancer::RoundRobin,
-            limits: Limits { connections: 0, pending: 0, requests: 0, retries: 0, requests_per_connection: 0 },
+            limits: Limits {
+                connections: 0,
+                pending: 0,
+                requests: 0,
+                retries: 0,
+                requests_per_connection: 0,
+                budget: None,
+            },
             outlier: Some(Outlier {
                 consecutive_errors: 1,
                 consecutive_gateway_errors: 0,
@@ -338,10 +426,13 @@ mod tests {
                 base_ejection_ms: 5_000,
                 max_ejection_percent: 100,
                 panic_percent: 0,
+                statuses: vec![],
             }),
             tls: ClusterTls::Plain,
             connect_timeout_ms: 1_000,
             idle_timeout_ms: 0,
+            warmup: None,
+            wire: None,
         }
     }
 
@@ -364,7 +455,7 @@ mod tests {
     fn chosen(upstream: &Upstream) -> Vec<u8> {
         let draws = Draws::new(1);
         let mut last: Vec<u8> = (0..20)
-            .filter_map(|_| upstream.choose(&draws, &[]))
+            .filter_map(|_| upstream.choose(&draws, &[], None))
             .map(|backend| match backend.address.ip() {
                 std::net::IpAddr::V4(ip) => ip.octets()[3],
                 std::net::IpAddr::V6(_) => 0,
@@ -378,7 +469,7 @@ mod tests {
     #[test]
     fn whoever_is_ejected_gets_nothing_until_it_is_back() {
         let upstream = upstream(cluster(), &[found(1), found(2)], None);
-        let one = upstream.choose(&Draws::new(1), &[]).unwrap();
+        let one = upstream.choose(&Draws::new(1), &[], None).unwrap();
         assert!(upstream.report(&one, Outcome::Answered(500), || Duration::from_secs(1)));
         assert_eq!(chosen(&upstream).len(), 1);
         upstream.sweep(Duration::from_secs(3));
@@ -394,7 +485,7 @@ mod tests {
             cluster.outlier.as_mut().unwrap().panic_percent = panic_percent;
             let upstream = upstream(cluster, &[found(1), found(2)], None);
             let mut out = Vec::new();
-            while let Some(backend) = upstream.choose(&Draws::new(1), &out).filter(|_| out.len() < 2) {
+            while let Some(backend) = upstream.choose(&Draws::new(1), &out, None).filter(|_| out.len() < 2) {
                 assert!(upstream.report(&backend, Outcome::Unreachable, || Duration::ZERO));
                 out.push(backend);
             }
@@ -402,6 +493,19 @@ mod tests {
         };
         assert_eq!(all_out(0), [0; 0]);
         assert_eq!(all_out(50), [1, 2]);
+    }
+
+    #[test]
+    fn a_new_endpoint_takes_its_share_little_by_little() {
+        let warmup = Warmup { ms: 100_000, minimum_percent: 10, aggression: 1_000 };
+        let of = |aggression, seconds| {
+            let cluster = Cluster { warmup: Some(Warmup { aggression, ..warmup.clone() }), ..cluster() };
+            let since = Instant::now();
+            upstream(cluster, &[], None).warmth(since, since + Duration::from_secs(seconds))
+        };
+        assert_eq!([0, 5, 50, 99, 100, 500].map(|seconds| of(1_000, seconds)), [100, 100, 500, 990, 1_000, 1_000]);
+        assert!(of(1_000, 25) < of(2_000, 25), "with more aggression it goes faster at first");
+        assert_eq!(upstream(cluster(), &[], None).warmth(Instant::now(), Instant::now()), WARM);
     }
 
     #[test]
@@ -416,14 +520,15 @@ mod tests {
     #[test]
     fn an_endpoint_that_stays_keeps_what_it_had() {
         let before = upstream(cluster(), &[found(1)], None);
-        let backend = before.choose(&Draws::new(1), &[]).unwrap();
+        let backend = before.choose(&Draws::new(1), &[], None).unwrap();
         before.populate(&[found(2), found(1)], 1, None);
-        let again = before.choose(&Draws::new(1), &[]).into_iter().chain(before.choose(&Draws::new(1), &[]));
+        let again =
+            before.choose(&Draws::new(1), &[], None).into_iter().chain(before.choose(&Draws::new(1), &[], None));
         assert!(again.into_iter().any(|again| Arc::ptr_eq(&again, &backend)), "endpoints changed");
 
         let gentler = Cluster { connect_timeout_ms: 5, ..cluster() };
         let after = upstream(gentler, &[found(1)], Some(&before));
-        assert!(Arc::ptr_eq(&after.choose(&Draws::new(1), &[]).unwrap(), &backend), "the snapshot changed");
+        assert!(Arc::ptr_eq(&after.choose(&Draws::new(1), &[], None).unwrap(), &backend), "the snapshot changed");
 
         before.report(&backend, Outcome::Answered(500), || Duration::ZERO);
         let other = Cluster { protocol: Protocol::Http2, ..cluster() };

@@ -19,6 +19,7 @@ use crate::config::Role;
 use crate::telemetry::names::{NameId, ServiceName, Workload};
 use crate::telemetry::peer::Introduction;
 use crate::tls::gateway_config;
+use crate::token::Tokens;
 use crate::upstream::Upstream;
 use crate::worker::Shared;
 
@@ -43,6 +44,8 @@ pub(crate) struct World {
     pub(crate) bytes_to: BTreeMap<u16, BytesTo>,
     /// What each server of each gateway's listener shows, in the tables' order.
     certificates: Vec<Vec<Option<Shown>>>,
+    /// Which tokens it takes.
+    pub(crate) tokens: Option<Tokens>,
     /// Which workload this is, to metrics.
     pub(crate) workload: NameId,
     /// What it says of itself to other proxies.
@@ -109,6 +112,8 @@ impl World {
         let tables = Tables::load(objects, view).map_err(|bad| unreadable(&bad))?;
         let in_view = |why: String| Refused { object: Some(view.digest), why };
         let (upstreams, fresh) = upstreams(&tables, shared, before).map_err(in_view)?;
+        let known = before.and_then(|before| before.tokens.as_ref());
+        let tokens = tables.tokens.as_ref().map(|set| Tokens::new(set, known)).transpose().map_err(in_view)?;
         let bytes_to = bytes_to(&tables, place.roles).map_err(in_view)?;
         let certificates = certificates(&tables, before).map_err(in_view)?;
         let workload = Workload::new(&tables.view.namespace, &tables.view.name, &tables.view.labels);
@@ -119,6 +124,7 @@ impl World {
             to_application: ToApplication::new(),
             bytes_to,
             certificates,
+            tokens,
             introduction: Introduction::new(place.name, &workload),
             workload: shared.labels.workloads.number(workload),
             upstreams,
@@ -242,11 +248,20 @@ fn application_cluster(host: Text, port: u16, namespace: Text, protocol: Protoco
         protocol,
         endpoints: EndpointSource::Dns(Vec::new()),
         balancer: Balancer::RoundRobin,
-        limits: Limits { connections: 0, pending: 0, requests: 0, retries: 0, requests_per_connection: 0 },
+        limits: Limits {
+            connections: 0,
+            pending: 0,
+            requests: 0,
+            retries: 0,
+            requests_per_connection: 0,
+            budget: None,
+        },
         outlier: None,
         tls: ClusterTls::Plain,
         connect_timeout_ms: APPLICATION_CONNECT_MS,
         idle_timeout_ms: APPLICATION_IDLE_MS,
+        warmup: None,
+        wire: None,
     }
 }
 

@@ -41,6 +41,7 @@ impl Asked<'_> {
         let peer = Peer {
             identity: question.peer.as_deref().filter(|_| question.tls != Tls::Tls),
             source: question.source.unwrap_or(unspecified),
+            remote: question.source.unwrap_or(unspecified),
             destination: question.address,
             port: question.port,
             server_name: question.server_name.as_deref(),

@@ -87,6 +87,8 @@ impl Context<'_> {
         let namespace = |value: &Text| vec![Test::Namespace(value.clone())];
         let account = |value: &Text| vec![self.service_account(value)];
         let domain = |value: &Text| self.trust_domain(value);
+        let remote = |value: &Text| ip_block(value).map(Test::RemoteIp).into_iter().collect();
+        let subject = |value: &Text| vec![of_token("principal", value)];
         let block = |value: &Text| ip_block(value).map(Test::SourceIp).into_iter().collect();
         add(false, &source.principals, &principal);
         add(true, &source.not_principals, &principal);
@@ -96,8 +98,12 @@ impl Context<'_> {
         add(true, &source.not_service_accounts, &account);
         add(false, &source.trust_domains, &domain);
         add(true, &source.not_trust_domains, &domain);
+        add(false, &source.request_principals, &subject);
+        add(true, &source.not_request_principals, &subject);
         add(false, &source.ip_blocks, &block);
         add(true, &source.not_ip_blocks, &block);
+        add(false, &source.remote_ip_blocks, &remote);
+        add(true, &source.not_remote_ip_blocks, &remote);
         Conjunction { clauses }
     }
 
@@ -141,6 +147,7 @@ impl Context<'_> {
         let test = |value: &Text| -> Vec<Test> {
             match key {
                 "source.ip" => ip_block(value).map(Test::SourceIp).into_iter().collect(),
+                "remote.ip" => ip_block(value).map(Test::RemoteIp).into_iter().collect(),
                 "destination.ip" => ip_block(value).map(Test::DestinationIp).into_iter().collect(),
                 "source.namespace" => vec![Test::Namespace(value.clone())],
                 "source.principal" => self.principal(value),
@@ -148,6 +155,12 @@ impl Context<'_> {
                 "source.trustDomain" => self.trust_domain(value),
                 "destination.port" => value.parse().map(Test::Port).into_iter().collect(),
                 "connection.sni" => vec![Test::ServerName(text(value))],
+                "request.auth.principal" | "request.auth.audiences" | "request.auth.presenter" => {
+                    vec![of_token(key.trim_start_matches("request.auth."), value)]
+                }
+                _ if key.starts_with("request.auth.claims[") => {
+                    vec![of_token(key.trim_start_matches("request.auth."), value)]
+                }
                 _ => match key.strip_prefix("request.headers[").and_then(|rest| rest.strip_suffix(']')) {
                     Some(name) => {
                         vec![Test::Header(HeaderTest { name: name.to_ascii_lowercase().into(), value: text(value) })]
@@ -158,6 +171,11 @@ impl Context<'_> {
         };
         clause(false, &condition.values, &test).into_iter().chain(clause(true, &condition.not_values, &test)).collect()
     }
+}
+
+/// What a token says is compared like a header, under a name that no header can have.
+fn of_token(what: &str, value: &Text) -> Test {
+    Test::Header(HeaderTest { name: format!("@request.auth.{what}").into(), value: text(value) })
 }
 
 fn operation(operation: &Operation) -> Conjunction {

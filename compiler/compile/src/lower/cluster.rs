@@ -6,15 +6,17 @@ use taut_model::{
     EndpointKind, Governing, Mode, PortTraffic, Protocol, Service, ServiceId, ServicePort, Target, mode_of,
     namespace_mode,
 };
-use taut_resources::{ClientTlsMode, H2Upgrade, LoadBalancer, OutlierDetection, SimpleBalancer, Subset};
+use taut_resources::{
+    ClientTls, ClientTlsMode, H2Upgrade, LoadBalancer, OutlierDetection, RetryBudget, SimpleBalancer, Subset,
+};
 use taut_snapshot::Text;
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::{
-    self, Balancer, ClusterSet, ClusterTls, DnsName, EndpointSource, Identities, Limits, Outlier, ServiceSelector,
-    TargetPort, Traffic, WorkloadSelector,
+    self, Balancer, ClusterSet, ClusterTls, DnsName, EndpointSource, Identities, Limits, Outlier, OutsideTls, Roots,
+    ServiceSelector, TargetPort, Traffic, WorkloadSelector,
 };
 
-use super::Lowering;
+use super::{Lowering, balancing};
 use crate::origins::Source;
 
 /// Istio's default for connecting.
@@ -92,8 +94,10 @@ impl<'r> Lowering<'_, 'r> {
         let number = |value: Option<&taut_resources::At<u32>>| value.map_or(0, |value| value.value);
         let idle = http.and_then(|http| http.idle_timeout.as_ref()).map(|idle| idle.as_millis());
         let idle = idle.or_else(|| tcp?.idle_timeout.as_ref().map(|idle| idle.0.as_millis()));
+        let follows_client = http.and_then(|http| http.use_client_protocol.as_ref()).is_some_and(|follow| follow.value);
         Traffic {
             protocol: match (protocol(port.protocol), upgrade) {
+                (object::Protocol::Http | object::Protocol::Http2, _) if follows_client => object::Protocol::Auto,
                 (object::Protocol::Http, Some(H2Upgrade::Upgrade)) => object::Protocol::Http2,
                 (protocol, _) => protocol,
             },
@@ -104,6 +108,7 @@ impl<'r> Lowering<'_, 'r> {
                 requests: number(http.and_then(|http| http.http2_max_requests.as_ref())),
                 retries: number(http.and_then(|http| http.max_retries.as_ref())),
                 requests_per_connection: number(http.and_then(|http| http.max_requests_per_connection.as_ref())),
+                budget: traffic.retry_budget.map(budget),
             },
             outlier: traffic.outlier_detection.map(outlier),
             tls: self.tls(service, port, &traffic),
@@ -111,6 +116,8 @@ impl<'r> Lowering<'_, 'r> {
                 .and_then(|tcp| tcp.connect_timeout.as_ref())
                 .map_or(CONNECT_TIMEOUT_MS, |timeout| timeout.as_millis()),
             idle_timeout_ms: idle.unwrap_or(IDLE_TIMEOUT_MS),
+            warmup: traffic.load_balancer.and_then(balancing::warmup),
+            wire: pool.and_then(balancing::wire),
         }
     }
 
@@ -120,6 +127,7 @@ impl<'r> Lowering<'_, 'r> {
             // An empty `tls` means DISABLE (the trap of §4.1); modes that are not carried were refused.
             return match tls.mode.as_ref().map(|mode| mode.value) {
                 Some(ClientTlsMode::IstioMutual) => ClusterTls::Mutual(self.identities(service)),
+                Some(ClientTlsMode::Simple | ClientTlsMode::Mutual) => ClusterTls::Outside(outside(service, tls)),
                 _ => ClusterTls::Plain,
             };
         }
@@ -251,7 +259,41 @@ fn names(
     names
 }
 
+/// §4.1: without names of its own, a rule takes those of the service entry.
+fn outside(service: &Service<'_>, tls: &ClientTls) -> OutsideTls {
+    let text = |field: &Option<taut_resources::At<Text>>| field.as_ref().map(|it| it.value.clone()).unwrap_or_default();
+    let of_entry = match &service.resource.spec {
+        taut_resources::Spec::ServiceEntry(entry) => entry.subject_alt_names.as_slice(),
+        _ => &[],
+    };
+    let names = if tls.subject_alt_names.is_empty() { of_entry } else { &tls.subject_alt_names };
+    let mutual = tls.mode.as_ref().is_some_and(|mode| mode.value == ClientTlsMode::Mutual);
+    OutsideTls {
+        server_name: text(&tls.sni),
+        names: names.iter().map(|name| name.value.clone()).collect(),
+        roots: match text(&tls.ca_certificates) {
+            _ if tls.insecure_skip_verify.is_some_and(|skip| skip.value) => Roots::Unchecked,
+            file if file.is_empty() || file == "system" => Roots::System,
+            file => Roots::File(file),
+        },
+        certificate: if mutual { text(&tls.client_certificate) } else { Text::default() },
+        key: if mutual { text(&tls.private_key) } else { Text::default() },
+    }
+}
+
+/// §4.1: 20 percent, and always three.
+fn budget(budget: &RetryBudget) -> object::RetryBudget {
+    let percent = budget.percent.map_or(20.0, |percent| percent.value);
+    object::RetryBudget {
+        share: (percent * 10_000.0).round() as u32,
+        least: budget.min_retry_concurrency.map_or(3, |least| if least.value == 0 { 3 } else { least.value }),
+    }
+}
+
 fn balancer(load_balancer: Option<&LoadBalancer>) -> Balancer {
+    if let Some(hash) = load_balancer.and_then(|load_balancer| load_balancer.consistent_hash.as_ref()) {
+        return balancing::hashing(hash).map_or(Balancer::LeastRequest, Balancer::Hash);
+    }
     match load_balancer.and_then(|load_balancer| load_balancer.simple.as_ref()).map(|simple| simple.value) {
         Some(SimpleBalancer::RoundRobin) => Balancer::RoundRobin,
         Some(SimpleBalancer::Random) => Balancer::Random,
@@ -280,5 +322,10 @@ fn outlier(outlier: &OutlierDetection) -> Outlier {
             percent => percent,
         },
         panic_percent: percent(&outlier.min_health_percent),
+        statuses: {
+            let listed = outlier.outlier_detection_http_error_codes.iter();
+            let statuses: BTreeSet<u16> = listed.filter_map(|status| u16::try_from(status.value).ok()).collect();
+            statuses.into_iter().collect()
+        },
     }
 }

@@ -271,7 +271,11 @@ fn alternative(from: &HttpMatch) -> Alternative {
             .0
             .iter()
             .map(|(name, value)| NamedMatcher {
-                name: if lower { name.to_ascii_lowercase().into() } else { name.value.clone() },
+                name: if lower {
+                    claim(name).unwrap_or_else(|| name.to_ascii_lowercase().into())
+                } else {
+                    name.value.clone()
+                },
                 value: matcher(value),
             })
             .collect();
@@ -289,6 +293,18 @@ fn alternative(from: &HttpMatch) -> Alternative {
         without_headers: named(&from.without_headers, true),
         query: named(&from.query_params, false),
     }
+}
+
+/// The name of a claim as tokens have it, `@request.auth.claims[a][b]`, however it is written (§3.5).
+fn claim(name: &str) -> Option<Text> {
+    const PREFIX: &str = "@request.auth.claims";
+    let start = name.get(..PREFIX.len()).filter(|start| start.eq_ignore_ascii_case(PREFIX))?;
+    let rest = &name[start.len()..];
+    let path = match rest.strip_prefix('.') {
+        Some(dotted) => dotted.split('.').map(|part| format!("[{part}]")).collect(),
+        None => rest.to_owned(),
+    };
+    Some(format!("{PREFIX}{path}").into())
 }
 
 pub(super) fn matcher(by: &StringMatch) -> Matcher {

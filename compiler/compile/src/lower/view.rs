@@ -62,6 +62,7 @@ impl<'r> Lowering<'_, 'r> {
             inbound: Vec::new(),
             other_ports: mode(modes.workload),
             policies: self.policies(namespace, labels),
+            tokens: self.tokens(namespace, labels),
             listeners: Vec::new(),
             egress: None,
             egress_ports: Vec::new(),

@@ -17,10 +17,10 @@ const KEYS: &[(&str, bool)] = &[
     ("destination.ip", true),
     ("destination.port", true),
     ("connection.sni", true),
-    ("remote.ip", false),
-    ("request.auth.principal", false),
-    ("request.auth.audiences", false),
-    ("request.auth.presenter", false),
+    ("remote.ip", true),
+    ("request.auth.principal", true),
+    ("request.auth.audiences", true),
+    ("request.auth.presenter", true),
 ];
 
 impl AuthorizationPolicy {
@@ -191,9 +191,8 @@ impl Condition {
         let carried = match KEYS.iter().find(|(name, _)| *name == key) {
             Some((_, carried)) => Some(*carried),
             None if is_map_key(key, "request.headers") => Some(true),
-            None if is_map_key(key, "request.auth.claims") || key.starts_with("experimental.envoy.filters.") => {
-                Some(false)
-            }
+            None if is_map_key(key, "request.auth.claims") => Some(true),
+            None if key.starts_with("experimental.envoy.filters.") => Some(false),
             None => None,
         };
         let known = || {

@@ -32,7 +32,7 @@ message! {
         /// By a simple rule; LEAST_REQUEST if missing.
         simple: Option<At<SimpleBalancer>> = "simple";
         /// By a hash of the request.
-        consistent_hash: Option<Box<ConsistentHash>> = "consistentHash", refused("use `simple: LEAST_REQUEST`");
+        consistent_hash: Option<Box<ConsistentHash>> = "consistentHash";
         /// By what the endpoints report of their load.
         backend_utilization: Option<Box<BackendUtilization>> = "backendUtilization", refused("use `simple: LEAST_REQUEST`");
         /// By locality.
@@ -40,9 +40,9 @@ message! {
         /// By zone.
         zone_aware_lb_setting: Option<Box<ZoneBalancing>> = "zoneAwareLbSetting", refused("all endpoints count alike: leave it out");
         /// Slow start.
-        warmup: Option<Box<Warmup>> = "warmup", refused("new endpoints take their full share at once: leave it out");
+        warmup: Option<Box<Warmup>> = "warmup";
         /// Slow start, the old way.
-        warmup_duration_secs: Option<At<Duration>> = "warmupDurationSecs", deprecated("use `warmup`"), refused("new endpoints take their full share at once: leave it out");
+        warmup_duration_secs: Option<At<Duration>> = "warmupDurationSecs", deprecated("use `warmup`");
     }
     where at_most_one("simple", "consistentHash", "backendUtilization"), at_most_one("localityLbSetting", "zoneAwareLbSetting"),
         at_most_one("warmup", "warmupDurationSecs");

@@ -12,9 +12,9 @@ keyword! {
         /// They are not.
         Disable = "DISABLE";
         /// TLS with the server's certificate checked.
-        Simple = "SIMPLE", refused("TLS towards services outside the mesh is not carried yet: use DISABLE or ISTIO_MUTUAL");
+        Simple = "SIMPLE";
         /// TLS with a certificate of one's own.
-        Mutual = "MUTUAL", refused("TLS towards services outside the mesh is not carried yet: use DISABLE or ISTIO_MUTUAL");
+        Mutual = "MUTUAL";
         /// The mesh's own mTLS.
         IstioMutual = "ISTIO_MUTUAL";
     }
@@ -26,21 +26,21 @@ message! {
         /// The way; DISABLE if missing.
         mode: Option<At<ClientTlsMode>> = "mode";
         /// A file with one's own certificate.
-        client_certificate: Option<At<Text>> = "clientCertificate", refused("use `mode: ISTIO_MUTUAL`");
+        client_certificate: Option<At<Text>> = "clientCertificate";
         /// A file with its key.
-        private_key: Option<At<Text>> = "privateKey", refused("use `mode: ISTIO_MUTUAL`");
+        private_key: Option<At<Text>> = "privateKey";
         /// A file with the roots.
-        ca_certificates: Option<At<Text>> = "caCertificates", refused("use `mode: ISTIO_MUTUAL`");
+        ca_certificates: Option<At<Text>> = "caCertificates";
         /// A secret with all three.
-        credential_name: Option<At<Text>> = "credentialName", refused("use `mode: ISTIO_MUTUAL`");
+        credential_name: Option<At<Text>> = "credentialName", refused("mount the Secret, and name its files with `clientCertificate`, `privateKey` and `caCertificates`");
         /// The names that the server's certificate may have.
-        subject_alt_names: Vec<At<Text>> = "subjectAltNames", refused("the mesh checks the service's own identities");
+        subject_alt_names: Vec<At<Text>> = "subjectAltNames";
         /// The server name.
-        sni: Option<At<Text>> = "sni", refused("the mesh sets the server name itself");
+        sni: Option<At<Text>> = "sni";
         /// Whether the server's certificate goes unchecked.
-        insecure_skip_verify: Option<At<bool>> = "insecureSkipVerify", refused("certificates are always checked");
+        insecure_skip_verify: Option<At<bool>> = "insecureSkipVerify";
         /// A file with revoked certificates.
-        ca_crl: Option<At<Text>> = "caCrl", refused("certificates of the mesh live for hours");
+        ca_crl: Option<At<Text>> = "caCrl", refused("revocation is not looked at: let certificates live for days");
     }
     where check(ClientTls::check);
 }

@@ -26,9 +26,9 @@ message! {
         /// The most that connecting may take; 10s if missing.
         connect_timeout: Option<At<Duration>> = "connectTimeout";
         /// Keepalive probes of the operating system.
-        tcp_keepalive: Option<TcpKeepalive> = "tcpKeepalive", refused("idle connections are closed after `idleTimeout`");
+        tcp_keepalive: Option<TcpKeepalive> = "tcpKeepalive";
         /// The longest life of a connection.
-        max_connection_duration: Option<At<Duration>> = "maxConnectionDuration", refused("use `http.maxRequestsPerConnection`");
+        max_connection_duration: Option<At<Duration>> = "maxConnectionDuration";
         /// How long a connection may be idle; 1h if missing.
         idle_timeout: Option<At<DurationOrZero>> = "idleTimeout";
     }
@@ -62,11 +62,11 @@ message! {
         /// Whether HTTP/1.1 becomes HTTP/2.
         h2_upgrade_policy: Option<At<H2Upgrade>> = "h2UpgradePolicy";
         /// Whether the client's version of HTTP is kept.
-        use_client_protocol: Option<At<bool>> = "useClientProtocol", refused("name the port `http2-...` or use `h2UpgradePolicy`");
+        use_client_protocol: Option<At<bool>> = "useClientProtocol";
         /// Streams of one HTTP/2 connection.
-        max_concurrent_streams: Option<At<u32>> = "maxConcurrentStreams", range(0..=2147483647), refused("use `http2MaxRequests`");
+        max_concurrent_streams: Option<At<u32>> = "maxConcurrentStreams", range(0..=2147483647);
         /// HTTP/2 pings.
-        http2_keep_alive: Option<Http2KeepAlive> = "http2KeepAlive", refused("idle connections are closed after `idleTimeout`");
+        http2_keep_alive: Option<Http2KeepAlive> = "http2KeepAlive";
     }
     where check(HttpSettings::check);
 }

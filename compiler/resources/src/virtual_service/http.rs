@@ -105,14 +105,6 @@ impl HttpMatch {
             if of.is_for_the_mesh() {
                 let message = "tokens are checked at gateways: a route of the mesh cannot depend on a claim";
                 cx.say(&rules::EXCLUSIVE, name.span, message, "bind the object to gateways alone, with `gateways:`");
-            } else {
-                let message = "routing by token claims is not carried to the data plane";
-                cx.say(
-                    &rules::UNSUPPORTED_VALUE,
-                    name.span,
-                    message,
-                    "match on a header that the service in front sets",
-                );
             }
         }
         check_gateways(&self.gateways, cx);

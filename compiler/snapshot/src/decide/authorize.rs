@@ -14,6 +14,8 @@ pub struct Peer<'a> {
     pub identity: Option<&'a str>,
     /// The address at the other end.
     pub source: IpAddr,
+    /// The address of the client, as far as those between are believed; the same if nobody is.
+    pub remote: IpAddr,
     /// The address that the connection came to.
     pub destination: IpAddr,
     /// The workload's port.
@@ -46,11 +48,24 @@ impl Verdict<'_> {
 pub struct Policies {
     /// Policies by which somebody is asked: whom, unless the mesh has nobody of that name.
     custom: Vec<(Policy, Option<Text>)>,
-    audit: Vec<Policy>,
     deny: Vec<Policy>,
     allow: Vec<Policy>,
     /// Whether there is an ALLOW policy that is enforced.
     guarded: bool,
+    audit: Vec<Policy>,
+    /// Whether any policy is only counted.
+    watched: bool,
+    /// Whether any policy looks at the client's address beyond the connection.
+    looks_at_remote: bool,
+}
+
+/// What policies that are only counted would say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Watched {
+    /// An AUDIT policy matches.
+    pub audited: bool,
+    /// With those that are tried out enforced, the request would be denied.
+    pub would_deny: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +89,14 @@ struct Clause {
     any: Vec<Ready>,
 }
 
+/// Whose address it is.
+#[derive(Clone, Copy, Debug)]
+enum Whose {
+    Source,
+    Remote,
+    Destination,
+}
+
 /// A test with what it takes to run it.
 #[derive(Clone, Debug)]
 enum Ready {
@@ -82,7 +105,7 @@ enum Ready {
     Identity(Pattern),
     /// Addresses: of the source, or of the destination.
     Block {
-        source: bool,
+        of: Whose,
         address: IpAddr,
         bits: u8,
     },
@@ -104,7 +127,35 @@ impl Policies {
             let asked = Some(it.provider.clone()).filter(|_| !it.unknown && !several);
             custom.push((Policy::new(&it.policy)?, asked));
         }
-        Ok(Policies { custom, audit: ready(&set.audit)?, deny: ready(&set.deny)?, guarded, allow })
+        let all = || set.deny.iter().chain(&set.allow).chain(&set.audit);
+        let tests = || all().flat_map(|policy| &policy.rules).flat_map(object::AuthzRule::tests);
+        Ok(Policies {
+            custom,
+            deny: ready(&set.deny)?,
+            guarded,
+            allow,
+            audit: ready(&set.audit)?,
+            watched: !set.audit.is_empty() || all().any(|policy| policy.dry_run),
+            looks_at_remote: tests().any(|test| matches!(test, Test::RemoteIp(_))),
+        })
+    }
+
+    /// Whether any policy looks at the client's address beyond the connection.
+    #[must_use]
+    pub fn looks_at_remote(&self) -> bool {
+        self.looks_at_remote
+    }
+
+    /// What policies that are only counted would say: nothing in most meshes, which have none (semantics.md §11.7).
+    #[must_use]
+    pub fn watch(&self, peer: &Peer<'_>, request: Option<&Request<'_>>) -> Watched {
+        if !self.watched {
+            return Watched::default();
+        }
+        let matches = |policies: &[Policy], rejects| policies.iter().any(|it| it.matches(peer, request, rejects));
+        let denied = matches(&self.deny, true) || (!self.allow.is_empty() && !matches(&self.allow, false));
+        let tried_out = self.deny.iter().chain(&self.allow).any(|policy| policy.dry_run);
+        Watched { audited: matches(&self.audit, true), would_deny: tried_out && denied }
     }
 
     /// Decides. Without a `request` the connection carries bytes that are not HTTP (semantics.md §11.5).
@@ -229,8 +280,12 @@ impl Ready {
                 let (namespace, name) = (regex::escape(&account.namespace), regex::escape(&account.name));
                 Ready::Identity(Pattern::whole(&format!("spiffe://.+/ns/{namespace}/(.+/|)sa/{name}(/.+)?"))?)
             }
-            Test::SourceIp(block) | Test::DestinationIp(block) => Ready::Block {
-                source: matches!(test, Test::SourceIp(_)),
+            Test::SourceIp(block) | Test::RemoteIp(block) | Test::DestinationIp(block) => Ready::Block {
+                of: match test {
+                    Test::SourceIp(_) => Whose::Source,
+                    Test::RemoteIp(_) => Whose::Remote,
+                    _ => Whose::Destination,
+                },
                 address: address_of(block)?,
                 bits: block.bits,
             },
@@ -241,8 +296,13 @@ impl Ready {
     fn matches(&self, peer: &Peer<'_>, request: Option<&Request<'_>>) -> bool {
         match self {
             Ready::Identity(pattern) => peer.identity.is_some_and(|identity| pattern.matches(identity.as_bytes())),
-            Ready::Block { source, address, bits } => {
-                in_block(if *source { peer.source } else { peer.destination }, *address, *bits)
+            Ready::Block { of, address, bits } => {
+                let own = match of {
+                    Whose::Source => peer.source,
+                    Whose::Remote => peer.remote,
+                    Whose::Destination => peer.destination,
+                };
+                in_block(own, *address, *bits)
             }
             Ready::Plain(test) => plain(test, peer, request),
         }
@@ -266,7 +326,11 @@ fn plain(test: &Test, peer: &Peer<'_>, request: Option<&Request<'_>>) -> bool {
         }),
         Test::ServerName(text) => peer.server_name.is_some_and(|name| compare(text, name)),
         // Made ready as patterns and blocks.
-        Test::Namespace(_) | Test::ServiceAccount(_) | Test::SourceIp(_) | Test::DestinationIp(_) => false,
+        Test::Namespace(_)
+        | Test::ServiceAccount(_)
+        | Test::SourceIp(_)
+        | Test::RemoteIp(_)
+        | Test::DestinationIp(_) => false,
     }
 }
 
@@ -382,6 +446,7 @@ mod tests {
         Peer {
             identity,
             source: [10, 0, 0, 7].into(),
+            remote: [192, 0, 2, 7].into(),
             destination: [10, 0, 0, 8].into(),
             port: 8080,
             server_name: None,
@@ -393,6 +458,31 @@ mod tests {
         assert!(ask(&set(vec![], vec![]), None, "/", &[]));
         assert!(!ask(&set(vec![], vec![policy("a", vec![])]), None, "/", &[]));
         assert!(ask(&set(vec![], vec![policy("a", vec![when(vec![])])]), None, "/", &[]), "an empty rule allows all");
+    }
+
+    #[test]
+    fn what_is_tried_out_is_counted_and_not_enforced() {
+        let everything = || vec![when(vec![])];
+        let tried_out = |name: &str| object::Policy { dry_run: true, ..policy(name, everything()) };
+        let policies = set(vec![tried_out("d")], vec![]);
+        assert!(ask(&policies, None, "/", &[]));
+        assert_eq!(policies.watch(&peer(None), None), Watched { audited: false, would_deny: true });
+        let nothing = object::Policy { dry_run: true, ..policy("a", vec![]) };
+        assert!(set(vec![], vec![nothing]).watch(&peer(None), None).would_deny, "an ALLOW policy that nothing matches");
+        let audit = PolicySet { deny: vec![], allow: vec![], custom: vec![], audit: vec![policy("it", everything())] };
+        let audited = Policies::new(&audit).unwrap().watch(&peer(None), None);
+        assert_eq!(audited, Watched { audited: true, would_deny: false });
+        assert_eq!(set(vec![policy("d", everything())], vec![]).watch(&peer(None), None), Watched::default());
+    }
+
+    #[test]
+    fn the_clients_address_is_not_the_connections() {
+        let block = |last| IpBlock { address: crate::format::codec::Blob(Box::new([192, 0, 2, last])), bits: 32 };
+        for (test, want) in [(Test::RemoteIp(block(7)), true), (Test::SourceIp(block(7)), false)] {
+            let policies = set(vec![], vec![policy("a", vec![from(vec![test.clone()])])]);
+            assert_eq!(ask(&policies, None, "/", &[]), want, "{test:?}");
+            assert_eq!(policies.looks_at_remote(), want);
+        }
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub struct Request<'a> {
 }
 
 /// The headers of a request, however they are kept.
+///
+/// What a verified token says is among them, under names that no header can have: `@request.auth.principal`,
+/// `@request.auth.audiences`, `@request.auth.presenter`, and `@request.auth.claims[a][b]`. Rules and policies look at both alike.
 pub trait Headers {
     /// Calls `test` with the values of a header until it says yes. None if there is no such header; names are in lower case.
     fn any(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> Option<bool>;

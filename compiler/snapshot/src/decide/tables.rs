@@ -12,7 +12,7 @@ use super::route::{ClusterId, Forwarding, Router, ToDo};
 use crate::format::codec::Link;
 use crate::object::{
     Certificate, Cluster, ClusterRef, ClusterSet, ConnectionTable, EgressPort, HostTable, Layer, Mesh, Protocol, Retry,
-    RouteTable, ServerTls, Service, Target, View,
+    RouteTable, ServerTls, Service, Target, TokenSet, View,
 };
 use crate::snapshot::{BadSnapshot, Objects, services_of};
 use crate::{Digest, Text};
@@ -28,6 +28,8 @@ pub struct Tables {
     pub services: Vec<ServiceEntry>,
     /// Who may ask it for what.
     pub policies: Policies,
+    /// Which tokens it takes; it looks at none if missing.
+    pub tokens: Option<TokenSet>,
     /// What it listens to as a gateway.
     pub listeners: Vec<GatewayListener>,
     clusters: Vec<Cluster>,
@@ -184,6 +186,7 @@ impl Tables {
             }
             None => Policies::default(),
         };
+        let tokens = view.tokens.map(|link| objects.read(link)).transpose()?;
         let listeners = view.listeners.iter().map(|link| loader.listener(*link)).collect::<Result<_, _>>()?;
         let Loader { clusters, cluster_digests, chains, routers, router_digests, .. } = loader;
         let listen = Listeners::new(&services, &scopes, &chains);
@@ -192,6 +195,7 @@ impl Tables {
             mesh,
             services,
             policies,
+            tokens,
             listeners,
             clusters,
             cluster_digests,

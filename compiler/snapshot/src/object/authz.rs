@@ -102,6 +102,8 @@ choice! {
         DestinationIp(IpBlock) = 10,
         /// The server name of the connection.
         ServerName(TextTest) = 11,
+        /// The address of the client as the proxies before this one know it.
+        RemoteIp(IpBlock) = 12,
     }
 }
 
@@ -156,6 +158,14 @@ impl Test {
     #[must_use]
     pub fn http_only(&self) -> bool {
         matches!(self, Test::Host(_) | Test::Method(_) | Test::Path(_) | Test::Header(_))
+    }
+}
+
+impl AuthzRule {
+    /// Every test in it.
+    pub fn tests(&self) -> impl Iterator<Item = &Test> {
+        let conjunctions = self.from.iter().chain(&self.to).flat_map(|it| &it.clauses);
+        conjunctions.chain(&self.when).flat_map(|clause| &clause.any)
     }
 }
 

@@ -53,6 +53,50 @@ record! {
         pub connect_timeout_ms: u64 = 6,
         /// How long a connection may be idle, in milliseconds; 0 means for ever.
         pub idle_timeout_ms: u64 = 7,
+        /// How new endpoints take their share; at once if missing.
+        pub warmup: Option<Warmup> = 8,
+        /// What else holds for connections.
+        pub wire: Option<Wire> = 9,
+    }
+}
+
+record! {
+    /// A new endpoint takes its share little by little.
+    pub struct Warmup {
+        /// How long that takes, in milliseconds.
+        pub ms: u64 = 1,
+        /// The share it begins with, in percent.
+        pub minimum_percent: u8 = 2,
+        /// How the share grows, in thousandths; 1000 is evenly, more is faster at first.
+        pub aggression: u32 = 3,
+    }
+}
+
+record! {
+    /// What else holds for connections; 0 means that nothing is said.
+    pub struct Wire {
+        /// Streams that one HTTP/2 connection carries.
+        pub streams: u32 = 1,
+        /// How long a connection may live, in milliseconds.
+        pub life_ms: u64 = 2,
+        /// How long between two pings of HTTP/2, in milliseconds.
+        pub ping_ms: u64 = 3,
+        /// How long the answer to one may take, in milliseconds.
+        pub ping_timeout_ms: u64 = 4,
+        /// Probes of the operating system.
+        pub keepalive: Option<Keepalive> = 5,
+    }
+}
+
+record! {
+    /// Probes of the operating system on idle connections; what is 0 is as the system has it.
+    pub struct Keepalive {
+        /// How many may go unanswered.
+        pub probes: u32 = 1,
+        /// How long a connection is idle before the first, in milliseconds.
+        pub idle_ms: u64 = 2,
+        /// How long between two, in milliseconds.
+        pub interval_ms: u64 = 3,
     }
 }
 
@@ -83,6 +127,10 @@ pub struct Cluster {
     pub connect_timeout_ms: u64,
     /// How long a connection may be idle, in milliseconds; 0 means for ever.
     pub idle_timeout_ms: u64,
+    /// How new endpoints take their share; at once if missing.
+    pub warmup: Option<Warmup>,
+    /// What else holds for connections.
+    pub wire: Option<Wire>,
 }
 
 impl ClusterSet {
@@ -107,6 +155,8 @@ impl ClusterSet {
             tls: traffic.tls,
             connect_timeout_ms: traffic.connect_timeout_ms,
             idle_timeout_ms: traffic.idle_timeout_ms,
+            warmup: traffic.warmup,
+            wire: traffic.wire,
         })
     }
 }
@@ -219,6 +269,56 @@ choice! {
         RoundRobin = 1,
         /// Drawn at random.
         Random = 2,
+        /// By a hash of the request.
+        Hash(Hashing) = 3,
+    }
+}
+
+record! {
+    /// The same request goes to the same endpoint.
+    pub struct Hashing {
+        /// What is hashed.
+        pub key: HashKey = 1,
+        /// How the hash finds its endpoint.
+        pub table: HashTable = 2,
+    }
+}
+
+choice! {
+    /// What of a request is hashed.
+    pub enum HashKey {
+        /// A header; the name in lower case.
+        Header(Text) = 0,
+        /// A cookie.
+        Cookie(HashCookie) = 1,
+        /// The client's address.
+        SourceIp = 2,
+        /// A query parameter.
+        Query(Text) = 3,
+    }
+}
+
+record! {
+    /// A cookie that says where a client belongs.
+    pub struct HashCookie {
+        /// Its name.
+        pub name: Text = 1,
+        /// Its path.
+        pub path: Text = 2,
+        /// With it the proxy makes the cookie: how long it lives in seconds, 0 for the session.
+        pub lives: Option<u64> = 3,
+        /// Further attributes of a cookie that the proxy makes.
+        pub attributes: Vec<(Text, Text)> = 4,
+    }
+}
+
+choice! {
+    /// How a hash finds its endpoint.
+    pub enum HashTable {
+        /// On a ring of at least so many places.
+        Ring(u64) = 0,
+        /// In a Maglev table of this size, which is a prime.
+        Maglev(u64) = 1,
     }
 }
 
@@ -235,6 +335,18 @@ record! {
         pub retries: u32 = 4,
         /// Requests that one connection carries.
         pub requests_per_connection: u32 = 5,
+        /// Limits retries in proportion to requests, in place of `retries`.
+        pub budget: Option<RetryBudget> = 6,
+    }
+}
+
+record! {
+    /// How many retries may be under way, in proportion to requests.
+    pub struct RetryBudget {
+        /// In parts of a million of the requests under way.
+        pub share: u32 = 1,
+        /// So many always may.
+        pub least: u32 = 2,
     }
 }
 
@@ -257,6 +369,8 @@ record! {
         pub max_ejection_percent: u8 = 7,
         /// Below this percentage of endpoints that are in, all are used.
         pub panic_percent: u8 = 8,
+        /// The statuses that are errors, in place of all of 5xx; sorted.
+        pub statuses: Vec<u16> = 9,
     }
 }
 
@@ -269,6 +383,36 @@ choice! {
         Auto(Identities) = 1,
         /// By the mesh's mTLS.
         Mutual(Identities) = 2,
+        /// By TLS as services outside the mesh speak it.
+        Outside(OutsideTls) = 3,
+    }
+}
+
+record! {
+    /// TLS to services outside the mesh (semantics.md §4.1, SIMPLE and MUTUAL). Files are on the proxy's own machine.
+    pub struct OutsideTls {
+        /// The server name; the service's host if empty.
+        pub server_name: Text = 1,
+        /// Names of which the server's certificate has one; its server name if there are none.
+        pub names: Vec<Text> = 2,
+        /// Who is believed.
+        pub roots: Roots = 3,
+        /// The file with the client's own certificate.
+        pub certificate: Text = 4,
+        /// The file with its key.
+        pub key: Text = 5,
+    }
+}
+
+choice! {
+    /// Who is believed about a server's name.
+    pub enum Roots {
+        /// Whoever the proxy's machine trusts.
+        System = 0,
+        /// The certificates in a file.
+        File(Text) = 1,
+        /// Anybody.
+        Unchecked = 2,
     }
 }
 

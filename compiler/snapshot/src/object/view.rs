@@ -1,6 +1,6 @@
 //! A view: what one class of workloads needs of the snapshot.
 
-use super::{ClusterSet, Layer, Links, Listener, Mesh, PolicySet, Protocol};
+use super::{ClusterSet, Layer, Links, Listener, Mesh, PolicySet, Protocol, TokenSet};
 use crate::format::codec::{Link, choice, record};
 use crate::{Digest, Text};
 
@@ -29,6 +29,8 @@ record! {
         pub policies: Option<Link<PolicySet>> = 10,
         /// What it listens to as a gateway.
         pub listeners: Vec<Link<Listener>> = 11,
+        /// Which tokens it takes; it looks at none if missing.
+        pub tokens: Option<Link<TokenSet>> = 12,
         /// What becomes of traffic for hosts that it does not know, if not what the mesh says.
         pub egress: Option<Egress> = 16,
         /// Ports on which it knows other services than on the rest, or other addresses of them.
@@ -112,6 +114,7 @@ impl Links for View {
         links.extend(super::digests(self.layers.iter().copied()));
         links.extend(super::digests(self.policies));
         links.extend(super::digests(self.listeners.iter().copied()));
+        links.extend(super::digests(self.tokens));
         links.extend(super::digests(self.egress.iter().filter_map(|egress| egress.through)));
         links.extend(self.egress_ports.iter().flat_map(|port| super::digests(port.layers.iter().copied())));
         links

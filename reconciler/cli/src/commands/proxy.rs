@@ -11,7 +11,7 @@ use serde_json::json;
 use taut_proxy::{AccessLog, Addresses, Bind, DrainConfig, Following, ProxyConfig, Role, run as run_proxy};
 use tokio::sync::watch;
 
-use crate::args::{Format, Proxy};
+use crate::args::{Format, LogFormat, Proxy};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::running::{self, identity, streams::ToReconciler};
@@ -90,7 +90,12 @@ async fn proxy(args: Proxy, output: &mut Output, shutdown: watch::Receiver<bool>
             notice: args.drain_notice.unwrap_or(Duration::from_millis(500)),
             deadline: args.drain_deadline.unwrap_or(Duration::from_secs(30)),
         },
-        access_log: args.access_log.as_deref().map(|path| access_log(path, args.access_log_provenance)).transpose()?,
+        trusted_proxies: args.trusted_proxies,
+        access_log: args
+            .access_log
+            .as_deref()
+            .map(|path| access_log(path, args.access_log_format, args.access_log_provenance))
+            .transpose()?,
     };
     let connect = ToReconciler::new(args.reconciler, &identity)?;
     let following = Following { state: args.state.join("snapshots"), connect };
@@ -99,13 +104,17 @@ async fn proxy(args: Proxy, output: &mut Output, shutdown: watch::Receiver<bool>
     Ok(run_proxy(config, identity, following, shutdown, ready).await?)
 }
 
-fn access_log(path: &Path, provenance: bool) -> Result<AccessLog, Failure> {
+fn access_log(path: &Path, format: LogFormat, provenance: bool) -> Result<AccessLog, Failure> {
+    let format = match format {
+        LogFormat::Text => taut_proxy::LogFormat::Text,
+        LogFormat::Json => taut_proxy::LogFormat::Json,
+    };
     if path == Path::new("-") {
-        return Ok(AccessLog { to: Box::new(std::io::stdout()), provenance });
+        return Ok(AccessLog { to: Box::new(std::io::stdout()), format, provenance });
     }
     let opened = std::fs::OpenOptions::new().create(true).append(true).open(path);
     let file = opened.map_err(|error| Failure(format!("{} could not be opened: {error}", path.display())))?;
-    Ok(AccessLog { to: Box::new(file), provenance })
+    Ok(AccessLog { to: Box::new(file), format, provenance })
 }
 
 /// Where it listens, in one line: whoever starts it with port 0 learns the port from it.

@@ -70,6 +70,7 @@ pub fn mesh(workloads: &[&str], mark: u32) -> Snapshot {
             other_ports: MtlsMode::Permissive,
             policies: None,
             listeners: vec![],
+            tokens: None,
             egress: None,
             egress_ports: vec![],
             port_modes: vec![],
@@ -95,11 +96,13 @@ fn cluster(host: &Text, namespace: &Text, app: &Text, connections: u32) -> Clust
     let traffic = Traffic {
         protocol: Protocol::Http,
         balancer: Balancer::LeastRequest,
-        limits: Limits { connections, pending: 0, requests: 0, retries: 0, requests_per_connection: 0 },
+        limits: Limits { connections, pending: 0, requests: 0, retries: 0, requests_per_connection: 0, budget: None },
         outlier: None,
         tls: ClusterTls::Plain,
         connect_timeout_ms: 1000,
         idle_timeout_ms: 0,
+        warmup: None,
+        wire: None,
     };
     ClusterSet {
         host: host.clone(),

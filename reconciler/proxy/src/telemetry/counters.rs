@@ -62,6 +62,10 @@ counters! {
     ejections,
     #[doc = "Requests denied by a policy"]
     denials,
+    #[doc = "Requests that a policy would deny which is tried out"]
+    dry_run_denials,
+    #[doc = "Requests that an AUDIT policy matches"]
+    audited,
     #[doc = "Lines of the access log dropped because the writer was behind"]
     log_drops,
 }

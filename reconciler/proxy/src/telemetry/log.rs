@@ -13,7 +13,7 @@ use http::{HeaderValue, Version};
 
 use super::counters::Counter;
 use super::record::{Line, Record};
-use crate::config::AccessLog;
+use crate::config::{AccessLog, LogFormat};
 
 /// The most lines that wait for the writer: about 4 MiB of records.
 const WAITING_MAX: usize = 8_192;
@@ -72,7 +72,10 @@ fn write_all(mut log: AccessLog, waiting: &Receiver<Message>) {
         match message {
             Message::Entry(entry) => {
                 text.clear();
-                line(&mut text, &entry, log.provenance);
+                match log.format {
+                    LogFormat::Text => line(&mut text, &entry, log.provenance),
+                    LogFormat::Json => super::json::line(&mut text, &entry, log.provenance),
+                }
                 // A log that cannot be written must not stop the proxy; the next line tries again.
                 let _ = log.to.write_all(text.as_bytes());
                 next = waiting.try_recv().ok();
@@ -174,7 +177,7 @@ impl Display for HeaderText<'_> {
 }
 
 /// ISO 8601 in UTC, to the millisecond.
-struct Timestamp(SystemTime);
+pub(super) struct Timestamp(pub(super) SystemTime);
 
 impl Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -274,7 +277,8 @@ mod tests {
             }
         }
         let kept = Kept::default();
-        let log = Log::start(AccessLog { to: Box::new(kept.clone()), provenance: false }).unwrap();
+        let log =
+            Log::start(AccessLog { to: Box::new(kept.clone()), format: LogFormat::Text, provenance: false }).unwrap();
         let drops = Counter::default();
         for _ in 0..100 {
             log.write(entry(), &drops);

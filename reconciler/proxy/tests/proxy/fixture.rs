@@ -81,11 +81,20 @@ pub(crate) fn cluster(subset: &str) -> Cluster {
             port: TargetPort::Number(PORT),
         }),
         balancer: Balancer::RoundRobin,
-        limits: Limits { connections: 0, pending: 0, requests: 0, retries: 0, requests_per_connection: 0 },
+        limits: Limits {
+            connections: 0,
+            pending: 0,
+            requests: 0,
+            retries: 0,
+            requests_per_connection: 0,
+            budget: None,
+        },
         outlier: None,
         tls: ClusterTls::Plain,
         connect_timeout_ms: 2_000,
         idle_timeout_ms: 60_000,
+        warmup: None,
+        wire: None,
     }
 }
 
@@ -124,6 +133,8 @@ pub(crate) fn set(cluster: &Cluster) -> ClusterSet {
             tls: it.tls,
             connect_timeout_ms: it.connect_timeout_ms,
             idle_timeout_ms: it.idle_timeout_ms,
+            warmup: it.warmup,
+            wire: it.wire,
         },
         subsets: if subset.name.is_empty() { vec![] } else { vec![subset] },
     }
@@ -342,6 +353,7 @@ impl Case {
             other_ports: MtlsMode::Permissive,
             policies: self.policies.map(|policies| objects.insert(&policies)),
             listeners: self.listeners.iter().map(|listener| objects.insert(listener)).collect(),
+            tokens: None,
         };
         let view = objects.insert(&view).digest;
         let views = objects.insert_map([(format!("shop/{}", self.workload).into(), view)].into());
@@ -429,6 +441,7 @@ pub(crate) fn config(workload: &str, roles: &[Role]) -> ProxyConfig {
         advertise: None,
         workers: NonZeroUsize::new(2).unwrap(),
         drain: DrainConfig { notice: Duration::ZERO, deadline: Duration::from_secs(10) },
+        trusted_proxies: 0,
         access_log: None,
     }
 }

@@ -1,7 +1,7 @@
 //! Snapshots made of resources, as users write them: from the YAML to the wire.
 
 use taut_compile::{Options, compile};
-use taut_snapshot::{Digest, Objects};
+use taut_snapshot::{Digest, EndpointSet, Objects};
 use taut_source::{SourceFile, SourceSet};
 
 use crate::client::Answer;
@@ -57,10 +57,16 @@ spec:
 
 /// The snapshot of some resources; panics with what is wrong with them.
 pub(crate) fn compiled(yaml: &str) -> (Digest, Objects) {
+    let (snapshot, objects, _) = compiled_with_endpoints(yaml);
+    (snapshot, objects)
+}
+
+/// The same, with the endpoints that the resources declare.
+pub(crate) fn compiled_with_endpoints(yaml: &str) -> (Digest, Objects, EndpointSet) {
     let sources = SourceSet::new(vec![SourceFile::new("mesh.yaml", yaml.as_bytes())]);
     let compiled = compile(&sources, &Options::default());
     let Some(snapshot) = compiled.snapshot else { panic!("{:#?}", compiled.problems) };
-    (snapshot.id, snapshot.objects)
+    (snapshot.id, snapshot.objects, compiled.endpoints)
 }
 
 /// A sidecar whose application calls `orders`, with applications behind v1 and v2.

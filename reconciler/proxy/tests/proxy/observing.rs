@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use taut_proxy::{AccessLog, Role};
+use taut_proxy::{AccessLog, LogFormat, Role};
 use taut_snapshot::Objects;
 use taut_snapshot::object::*;
 
@@ -106,7 +106,7 @@ async fn requests_are_written_down_with_what_decided_them() {
     let app = App::start("v1").await;
     let kept = Kept::default();
     let mut config = config("frontend", &[Role::Outbound { port: PORT }]);
-    config.access_log = Some(AccessLog { to: Box::new(kept.clone()), provenance: true });
+    config.access_log = Some(AccessLog { to: Box::new(kept.clone()), format: LogFormat::Text, provenance: true });
     let sidecar = Running::start_with(config, Issuer::new().identity("frontend"));
     sidecar.endpoints(vec![endpoint("orders-1", "v1", app.address)]);
     let mut objects = Objects::default();
@@ -134,4 +134,41 @@ async fn requests_are_written_down_with_what_decided_them() {
     assert!(served.contains(&middle), "{served}");
     assert!(served.ends_with(&format!(" - canary snapshot={} rule={table}#1", snapshot.short())), "{served}");
     assert!(lost.contains(r#""GET /b HTTP/1.1" 404 NR route_not_found - "-" 0 0 "#), "{lost}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_written_down_in_json_with_istios_names() {
+    let app = App::start("v1").await;
+    let kept = Kept::default();
+    let mut config = config("frontend", &[Role::Outbound { port: PORT }]);
+    config.access_log = Some(AccessLog { to: Box::new(kept.clone()), format: LogFormat::Json, provenance: false });
+    let sidecar = Running::start_with(config, Issuer::new().identity("frontend"));
+    sidecar.endpoints(vec![endpoint("orders-1", "v1", app.address)]);
+    sidecar.activate(Case::orders(&cluster(""), vec![], Objects::default()));
+    get_with(sidecar.address(), "orders:8080", "/a?x=1", &[("user-agent", "say \"hi\"")]).await;
+    get_with(sidecar.address(), "unknown:8080", "/", &[]).await;
+    sidecar.proxy.drain().await;
+    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let served = &lines[0];
+    for (name, want) in [
+        ("method", serde_json::json!("GET")),
+        ("path", "/a?x=1".into()),
+        ("protocol", "HTTP/1.1".into()),
+        ("response_code", 200.into()),
+        ("response_flags", "-".into()),
+        ("response_code_details", "via_upstream".into()),
+        ("bytes_received", 0.into()),
+        ("user_agent", "say \"hi\"".into()),
+        ("authority", "orders:8080".into()),
+        ("upstream_host", app.address.to_string().into()),
+        ("upstream_cluster", format!("outbound|8080||{ORDERS}").into()),
+        ("route_name", "default".into()),
+        ("x_forwarded_for", serde_json::Value::Null),
+        ("requested_server_name", serde_json::Value::Null),
+    ] {
+        assert_eq!(served[name], want, "{name} in {served}");
+    }
+    assert!(served["duration"].is_u64() && served["start_time"].as_str().unwrap().ends_with('Z'), "{served}");
+    assert_eq!((&lines[1]["response_code"], &lines[1]["upstream_host"]), (&502.into(), &serde_json::Value::Null));
 }

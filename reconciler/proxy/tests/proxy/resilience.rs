@@ -131,6 +131,7 @@ async fn an_endpoint_that_fails_is_taken_out_and_let_in_again() {
         base_ejection_ms: 300,
         max_ejection_percent: 50,
         panic_percent: 0,
+        statuses: vec![],
     };
     let cluster = Cluster { outlier: Some(outlier), ..cluster("") };
     let sidecar = sidecar(&cluster, &[good.address, bad.address], |_| {});
@@ -309,6 +310,7 @@ async fn whoever_is_taken_out_while_a_snapshot_is_staged_stays_out() {
         base_ejection_ms: 60_000,
         max_ejection_percent: 50,
         panic_percent: 0,
+        statuses: vec![],
     };
     let old = Cluster { outlier: Some(outlier), ..cluster("") };
     let sidecar = sidecar(&old, &[good.address, bad.address], |_| {});

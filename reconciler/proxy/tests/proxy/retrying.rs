@@ -61,3 +61,21 @@ async fn a_limit_of_rates_is_tried_again_where_the_rule_says_so() {
     let answer = shop.get("/answer/429/x-envoy-ratelimited", &[]).await;
     assert_eq!((answer.status, shop.v1.asked()), (429, 3));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_limits_how_many_requests_are_retried_at_a_time() {
+    let rules = "  - route: [{destination: {host: orders, subset: v1}}]\n    retries: {attempts: 1, retryOn: reset, perTryTimeout: 100ms}\n";
+    let shop = Shop::with_rules(rules).await;
+    let mesh = format!(
+        "{}apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: orders, namespace: shop}}\nspec:\n  hosts: [orders]\n  http:\n{rules}",
+        crate::mesh::SHOP.replace(
+            "trafficPolicy: {tls: {mode: DISABLE}}",
+            "trafficPolicy: {tls: {mode: DISABLE}, retryBudget: {percent: 0, minRetryConcurrency: 1}}"
+        )
+    );
+    shop.sidecar.activate_mesh(&mesh);
+    // Both time out at once; only one of them may be tried again.
+    let (one, two) = tokio::join!(shop.get("/never", &[]), shop.get("/never", &[]));
+    assert_eq!((one.status, two.status), (504, 504));
+    assert_eq!(shop.v1.asked(), 3);
+}

@@ -41,24 +41,67 @@ pub(crate) struct Seen {
 
 impl App {
     pub(crate) async fn start(name: &'static str) -> App {
+        App::start_on(name, None).await
+    }
+
+    /// One that answers every request with a text.
+    pub(crate) async fn serving_text(text: String) -> App {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let app = App {
-            address: listener.local_addr().unwrap(),
+        let app = App::at(listener.local_addr().unwrap());
+        let serving = app.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (app, text) = (serving.clone(), text.clone());
+                tokio::spawn(async move {
+                    let service = service_fn(move |_| {
+                        app.asked.fetch_add(1, Ordering::SeqCst);
+                        let response = Response::new(full(text.clone()));
+                        async move { Ok::<_, Infallible>(response) }
+                    });
+                    drop(
+                        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await,
+                    );
+                });
+            }
+        });
+        app
+    }
+
+    fn at(address: SocketAddr) -> App {
+        App {
+            address,
             asked: Arc::default(),
             connections: Arc::default(),
             gate: Arc::default(),
             waiting: Arc::default(),
             seen: tokio::sync::watch::Sender::default(),
-        };
+        }
+    }
+
+    /// One that ends TLS itself.
+    pub(crate) async fn start_tls(name: &'static str, config: rustls::ServerConfig) -> App {
+        App::start_on(name, Some(tokio_rustls::TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn start_on(name: &'static str, tls: Option<tokio_rustls::TlsAcceptor>) -> App {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let app = App::at(listener.local_addr().unwrap());
         let serving = app.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 serving.connections.fetch_add(1, Ordering::SeqCst);
-                let app = serving.clone();
+                let (app, tls) = (serving.clone(), tls.clone());
                 tokio::spawn(async move {
                     let service = service_fn(move |request| answer(app.clone(), name, request));
                     let http = auto::Builder::new(TokioExecutor::new());
-                    let _ = http.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+                    match tls {
+                        None => drop(http.serve_connection_with_upgrades(TokioIo::new(stream), service).await),
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                drop(http.serve_connection_with_upgrades(TokioIo::new(stream), service).await);
+                            }
+                        }
+                    }
                 });
             }
         });
