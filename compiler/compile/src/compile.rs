@@ -146,16 +146,69 @@ pub(crate) fn read(sources: &SourceSet, options: &Options, problems: &mut Proble
 
 /// The settings of the options, with what MeshConfig says instead.
 fn settings(options: &Options, config: Option<&(FileId, MeshConfig)>) -> Settings {
-    let mut settings = options.settings.clone();
-    let Some((_, config)) = config else { return settings };
-    if let Some(domain) = config.trust_domain.as_ref().filter(|domain| !domain.is_empty()) {
-        settings.trust_domain = domain.value.clone();
+    match config {
+        Some((_, config)) => options.settings.clone().with(config),
+        None => options.settings.clone(),
     }
-    if let Some(root) = config.root_namespace.as_ref().filter(|root| !root.is_empty()) {
-        settings.root_namespace = root.value.clone();
+}
+
+#[cfg(test)]
+mod tests {
+    use taut_source::SourceFile;
+
+    use super::*;
+
+    fn codes(files: &[(&str, &str)], options: &Options) -> Vec<String> {
+        let files = files.iter().map(|(name, text)| SourceFile::new(name, text.as_bytes())).collect();
+        let compiled = compile(&SourceSet::new(files), options);
+        compiled.problems.into_iter().map(|problem| problem.code.into_owned()).collect()
     }
-    if !config.trust_domain_aliases.is_empty() {
-        settings.trust_domain_aliases = config.trust_domain_aliases.iter().map(|alias| alias.value.clone()).collect();
+
+    #[test]
+    fn networks_are_checked_against_the_clusters_that_are_known() {
+        let rule = crate::rules().into_iter().find(|rule| rule.code == "taut::mesh_wide::unknown_registry");
+        let rule = rule.expect("it is a rule");
+        let options = Options { mesh_networks: Some("networks.yaml".into()), ..Options::default() };
+        assert!(codes(&[("networks.yaml", rule.bad)], &options).iter().any(|code| code == rule.code));
+        assert!(!codes(&[("networks.yaml", rule.good)], &options).iter().any(|code| code == rule.code));
+        let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: remote, labels: {istio/multiCluster: \"true\"}}\ndata: {cluster-7: e30=}";
+        let found = codes(&[("networks.yaml", rule.bad), ("secret.yaml", secret)], &options);
+        assert!(!found.iter().any(|code| code == rule.code), "{found:?}");
     }
-    settings
+
+    #[test]
+    fn the_root_namespace_is_the_one_of_mesh_config() {
+        let policy = "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: a, namespace: mesh}\nspec:\n  workloadSelector: {labels: {app: a}}\n  egress: [{hosts: [\"./*\"]}]";
+        let options = Options { mesh_config: Some("mesh.yaml".into()), ..Options::default() };
+        let root = "taut::sidecar::root_selector".to_owned();
+        assert!(codes(&[("mesh.yaml", "rootNamespace: mesh"), ("a.yaml", policy)], &options).contains(&root));
+        assert!(!codes(&[("mesh.yaml", "rootNamespace: other"), ("a.yaml", policy)], &options).contains(&root));
+    }
+
+    #[test]
+    fn errors_that_somebody_lives_with_keep_nothing_from_being_compiled() {
+        let text = "apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: orders, annotations: {galley.istio.io/analyze-suppress: \"*\"}}
+spec:
+  hosts: [orders, nobody]
+  gateways: [mesh, missing]
+  http:
+  - match: [{uri: {prefix: /a}}]
+    route: [{destination: {host: nobody}}]
+  - match: [{uri: {prefix: /b}}]
+    route: [{destination: {host: orders, subset: v9}}]
+  - route: [{destination: {host: orders, port: {number: 1}}}]";
+        let files = vec![SourceFile::new("mesh.yaml", text.as_bytes())];
+        let compiled = compile(&SourceSet::new(files), &Options::default());
+        assert!(compiled.problems.is_empty(), "{:?}", compiled.problems);
+        assert!(compiled.snapshot.is_some());
+    }
 }

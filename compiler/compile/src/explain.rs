@@ -5,6 +5,7 @@
 //! May not: decide anything. What it says is what `taut_snapshot::decide` says.
 
 mod answer;
+mod declared;
 mod gateway;
 mod inbound;
 mod outbound;
@@ -16,10 +17,11 @@ use std::net::IpAddr;
 use taut_model::{LabelSet, Mesh, Who};
 use taut_snapshot::decide::{Connection, Destination, Forwarding, Hello, Hit, Refusal, Router, Tables, VirtualHost};
 use taut_snapshot::object::ClusterTls;
-use taut_snapshot::{Digest, EndpointSet, SourceMap, Text};
+use taut_snapshot::{Digest, Endpoint, EndpointSet, Owner, SourceMap, Text};
 use taut_source::{Problems, SourceSet};
 
 pub use answer::{Answer, Authz, Because, Fault, Passed, Security, Share};
+pub use declared::{Declared, Lead, declared};
 pub use question::{Bytes, Claims, Direction, ProxyOf, Question, Tls};
 
 use crate::compile::{Options, read};
@@ -34,6 +36,7 @@ pub fn explain(sources: &SourceSet, options: &Options, questions: &[Question]) -
     let (read, _) = read(sources, options, &mut problems);
     let mesh = read.mesh(options);
     let mut lowering = Lowering::new(&mesh);
+    let questions: Vec<Question> = questions.iter().cloned().map(Question::with_claims).collect();
     let links: Vec<_> = questions.iter().map(|question| lowering.view_of(&question.subject(&mesh))).collect();
     let lower::Lowering { objects, origins, .. } = lowering;
     let map = origins.source_map(sources);
@@ -108,7 +111,11 @@ impl Asked<'_> {
         let Some(cluster) = host.cluster.filter(|_| !own) else { return false };
         let source = &self.tables.cluster(cluster).endpoints;
         let mut endpoints = self.endpoints.endpoints.iter();
-        endpoints.any(|it| it.address.parse() == Ok(address) && source.dial(it).is_some())
+        let listed = |it: &Endpoint| {
+            it.owner == Owner::Service(host.service.host.clone())
+                && it.ports.iter().any(|port| port.number == host.port)
+        };
+        endpoints.any(|it| it.address.parse() == Ok(address) && (source.dial(it).is_some() || listed(it)))
     }
 
     /// The places of an object, or of one part of it.

@@ -22,6 +22,7 @@ pub(crate) use view::Subject;
 use std::rc::Rc;
 
 use taut_model::{Host, Imports, LabelSet, Mesh};
+use taut_resources::Normalization;
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::{self, Authority, ClusterSet, Layer, PathNormalization, Root};
 use taut_snapshot::{Digest, Objects, Snapshot, Text};
@@ -77,8 +78,14 @@ impl<'m, 'r> Lowering<'m, 'r> {
             trust_domain_aliases: settings.trust_domain_aliases.clone(),
             root_namespace: settings.root_namespace.clone(),
             domain_suffix: settings.domain_suffix.clone(),
-            registry_only: false,
-            path_normalization: PathNormalization::Base,
+            registry_only: settings.registry_only,
+            path_normalization: match settings.path_normalization {
+                Normalization::None => PathNormalization::None,
+                Normalization::Default | Normalization::Base => PathNormalization::Base,
+                Normalization::MergeSlashes => PathNormalization::MergeSlashes,
+                Normalization::DecodeAndMergeSlashes => PathNormalization::DecodeAndMergeSlashes,
+            },
+            retry: settings.retry.as_ref().map(route::mesh_retry),
         });
         let has_streams = |number: &usize| {
             let spec = mesh.routings[*number].of.spec;

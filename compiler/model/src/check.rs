@@ -173,13 +173,14 @@ fn service_of(mesh: &Mesh<'_>, routing: &Routing<'_>, host: &str) -> Option<Serv
     first
 }
 
-/// A list for a help line: `a, b and 3 more`.
+/// The most other places that a problem names: whoever reads it needs one, and a thousand objects that claim one thing
+/// would name a million.
+const RELATED_MAX: usize = 6;
+
+/// A list for a message or a help line: `a, b and more`. It looks at no more names than it shows.
 fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
-    const SHOWN: usize = 6;
-    let names: Vec<T> = names.into_iter().collect();
-    let mut text = names.iter().take(SHOWN).map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ");
-    if SHOWN < names.len() {
-        text += &format!(" and {} more", names.len() - SHOWN);
-    }
-    text
+    let mut names = names.into_iter();
+    let shown: Vec<String> = names.by_ref().take(RELATED_MAX).map(|name| format!("`{}`", name.as_ref())).collect();
+    let more = if names.next().is_some() { " and more" } else { "" };
+    shown.join(", ") + more
 }

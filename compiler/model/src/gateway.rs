@@ -6,7 +6,7 @@ use taut_resources::{Gateway, Server, ServerTls, ServerTlsMode};
 
 use crate::labels::LabelSet;
 use crate::mesh::{Mesh, Of, Routing};
-use crate::{Host, Target, Text, covers, selects};
+use crate::{Host, Leading, Target, Text, covers, selects};
 
 /// One port of a gateway workload, with the servers that share it.
 #[derive(Clone, Debug)]
@@ -68,23 +68,64 @@ pub fn listen_ports<'r>(
     labels: &LabelSet,
     port_named: impl Fn(&str) -> Option<u16>,
 ) -> Vec<ListenPort<'r>> {
-    let translate = |number: u16| listening_port(mesh, namespace, labels, number, &port_named);
-    ports_at(mesh, labels, &translate)
+    let translate =
+        |_: &Of<'r, Gateway>, number: u16| vec![listening_port(mesh, namespace, labels, number, &port_named)];
+    merge(mesh, &|gateway| selects(&gateway.spec.selector, labels), &translate)
 }
 
-/// The same, by what a server's number stands for.
+/// The same, by the ports of services that lead to the workload.
 #[must_use]
-pub fn ports_at<'r>(mesh: &Mesh<'r>, labels: &LabelSet, translate: &dyn Fn(u16) -> u16) -> Vec<ListenPort<'r>> {
+pub fn ports_at<'r>(mesh: &Mesh<'r>, labels: &LabelSet, leading: &[Leading<'_, 'r>]) -> Vec<ListenPort<'r>> {
+    let translate = |gateway: &Of<'r, Gateway>, number: u16| {
+        let of = |it: &&Leading<'_, 'r>| it.port.number == number;
+        if let Some(hosts) = services_of(gateway) {
+            // One that names its services listens where they lead, and nowhere else.
+            let own = leading.iter().filter(of).filter(|it| named(&hosts, gateway, it));
+            let mut ports: Vec<u16> = own.map(|it| it.number).collect();
+            ports.sort_unstable();
+            ports.dedup();
+            return ports;
+        }
+        let mut leading = leading.iter().filter(|it| it.service.resource.meta.labels.get(UNTRANSLATED).is_none());
+        vec![leading.find(of).map_or(number, |it| it.number)]
+    };
+    let bound = |gateway: &Of<'r, Gateway>| match services_of(gateway) {
+        Some(hosts) => leading.iter().any(|it| named(&hosts, gateway, it)),
+        None => selects(&gateway.spec.selector, labels),
+    };
+    merge(mesh, &bound, &translate)
+}
+
+/// The label of a Service that translates no ports of gateways.
+const UNTRANSLATED: &str = "experimental.istio.io/disable-gateway-port-translation";
+
+/// The annotation of a Gateway that is made for some services, rather than for workloads with some labels.
+const SERVICES: &str = "internal.istio.io/gateway-service";
+
+fn services_of<'r>(gateway: &Of<'r, Gateway>) -> Option<Vec<&'r str>> {
+    gateway.resource.meta.annotations.get(SERVICES).map(|hosts| hosts.split(',').collect())
+}
+
+fn named(hosts: &[&str], gateway: &Of<'_, Gateway>, leading: &Leading<'_, '_>) -> bool {
+    leading.service.namespace == *gateway.namespace() && hosts.contains(&leading.service.host.as_str())
+}
+
+fn merge<'r>(
+    mesh: &Mesh<'r>,
+    bound: &dyn Fn(&Of<'r, Gateway>) -> bool,
+    translate: &dyn Fn(&Of<'r, Gateway>, u16) -> Vec<u16>,
+) -> Vec<ListenPort<'r>> {
     let mut ports: BTreeMap<u16, ListenPort<'r>> = BTreeMap::new();
-    for gateway in mesh.gateways.iter().filter(|gateway| selects(&gateway.spec.selector, labels)) {
+    for gateway in mesh.gateways.iter().filter(|gateway| bound(gateway)) {
         for (number, server) in gateway.spec.servers.iter().enumerate() {
             let bound = BoundServer { gateway: *gateway, server, number };
-            let port = translate(server.port.number.0);
-            let listen =
-                ports.entry(port).or_insert_with(|| ListenPort { port, servers: Vec::new(), dropped: Vec::new() });
-            match refusal(&listen.servers, &bound) {
-                Some(why) => listen.dropped.push((bound, why)),
-                None => listen.servers.push(bound),
+            for port in translate(gateway, server.port.number.0) {
+                let listen =
+                    ports.entry(port).or_insert_with(|| ListenPort { port, servers: Vec::new(), dropped: Vec::new() });
+                match refusal(&listen.servers, &bound) {
+                    Some(why) => listen.dropped.push((bound, why)),
+                    None => listen.servers.push(bound),
+                }
             }
         }
     }

@@ -9,6 +9,7 @@
 pub mod check;
 
 mod authorization;
+mod delegate;
 mod destination_rule;
 mod gateway;
 mod host;
@@ -28,6 +29,7 @@ mod visibility;
 mod workload;
 
 pub use authorization::{policies_of, request_authentications_of};
+pub use delegate::RuleOf;
 pub use destination_rule::{Governing, PortTraffic, governing};
 pub use gateway::{BoundServer, ListenPort, gateway_hosts, listen_ports, ports_at, server_admits};
 pub use host::{Host, covers, expand, is_wildcard, overlap, specificity};

@@ -1,5 +1,6 @@
 //! The whole mesh with its indexes: what every other question starts from.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use taut_resources::{
@@ -8,6 +9,7 @@ use taut_resources::{
 };
 use taut_source::{FileId, Place};
 
+use crate::delegate::{RuleOf, continue_rules};
 use crate::inventory::Inventory;
 use crate::labels::LabelSet;
 use crate::pod::{Pods, injection_is_said};
@@ -66,6 +68,8 @@ pub struct Routing<'r> {
     pub of: Of<'r, VirtualService>,
     /// Its hosts, in full.
     pub hosts: Vec<Host>,
+    /// Its rules, with those of its delegates in their places.
+    pub http: Vec<RuleOf<'r>>,
     /// Who may use it.
     pub visibility: Visibility,
     /// The gateways that use it, as `namespace/name` or `mesh`.
@@ -219,7 +223,7 @@ impl<'r> Mesh<'r> {
             Spec::DestinationRule(spec) => self.traffic.push(Traffic {
                 of: Of { resource, spec },
                 host: expand(&spec.host, &namespace, &self.settings),
-                visibility: Visibility::of_list(&spec.export_to, &namespace),
+                visibility: Visibility::of_list(&spec.export_to, &namespace, &self.settings.destination_rule_export_to),
             }),
             Spec::Gateway(spec) => self.gateways.push(Of { resource, spec }),
             Spec::PeerAuthentication(spec) => self.peer_authentications.push(Of { resource, spec }),
@@ -251,6 +255,7 @@ impl<'r> Mesh<'r> {
     }
 
     fn index(&mut self) {
+        continue_rules(&mut self.routings);
         for (at, service) in self.services.iter().enumerate() {
             let id = ServiceId(number(at));
             self.by_host.entry(service.host.clone()).or_default().push(id);
@@ -419,8 +424,9 @@ fn routing<'r>(of: Of<'r, VirtualService>, settings: &Settings) -> Routing<'r> {
     };
     Routing {
         hosts: of.spec.hosts.iter().map(|host| expand(host, namespace, settings)).collect(),
-        visibility: Visibility::of_list(&of.spec.export_to, namespace),
+        visibility: Visibility::of_list(&of.spec.export_to, namespace, &settings.virtual_service_export_to),
         gateways,
+        http: of.spec.http.iter().map(|rule| RuleOf { rule: Cow::Borrowed(rule), of }).collect(),
         of,
     }
 }

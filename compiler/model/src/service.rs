@@ -80,7 +80,7 @@ impl<'r> Service<'r> {
         match &resource.spec {
             Spec::Service(service) => vec![kubernetes(resource, service, namespace, settings)],
             Spec::ServiceEntry(entry) => {
-                entry.hosts.iter().map(|host| of_entry(resource, entry, host, &namespace)).collect()
+                entry.hosts.iter().map(|host| of_entry(resource, entry, host, &namespace, settings)).collect()
             }
             _ => Vec::new(),
         }
@@ -108,7 +108,10 @@ fn kubernetes<'r>(
     let kind = service.kind.as_ref().map(|kind| kind.value);
     let alias = service.external_name.as_ref().filter(|_| kind == Some(ServiceType::ExternalName));
     let export_to = resource.meta.annotations.get("networking.istio.io/exportTo");
-    let export_to: Vec<&str> = export_to.into_iter().flat_map(|list| list.split(',')).map(str::trim).collect();
+    let mut export_to: Vec<&str> = export_to.into_iter().flat_map(|list| list.split(',')).map(str::trim).collect();
+    if export_to.is_empty() {
+        export_to.extend(settings.service_export_to.iter().map(Text::as_str));
+    }
     Service {
         resource,
         host: format!("{}.{namespace}.svc.{}", name.to_ascii_lowercase(), settings.domain_suffix).into(),
@@ -148,7 +151,13 @@ fn service_port(port: &taut_resources::ServicePort) -> ServicePort {
     }
 }
 
-fn of_entry<'r>(resource: &'r Resource, entry: &'r ServiceEntry, host: &Text, namespace: &Text) -> Service<'r> {
+fn of_entry<'r>(
+    resource: &'r Resource,
+    entry: &'r ServiceEntry,
+    host: &Text,
+    namespace: &Text,
+    settings: &Settings,
+) -> Service<'r> {
     let resolution = entry.resolution.as_ref().map_or(Resolution::None, |it| it.value);
     let location = entry.location.as_ref().map_or(Location::MeshExternal, |it| it.value);
     let ports = entry.ports.iter().map(|port| {
@@ -178,7 +187,7 @@ fn of_entry<'r>(resource: &'r Resource, entry: &'r ServiceEntry, host: &Text, na
             .map(|address| address.value.clone())
             .collect(),
         ports: ports.collect(),
-        visibility: Visibility::of_list(&entry.export_to, namespace),
+        visibility: Visibility::of_list(&entry.export_to, namespace, &settings.service_export_to),
         endpoints: match (&entry.workload_selector, resolution) {
             (Some(selector), _) => EndpointKind::Selector(&selector.labels),
             (None, Resolution::Dns | Resolution::DnsRoundRobin | Resolution::DynamicDns) => EndpointKind::Dns(entry),

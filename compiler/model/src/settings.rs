@@ -1,9 +1,11 @@
 //! What holds for the whole mesh (semantics.md §15).
 
+use taut_resources::{At, HttpRetry, MeshConfig, MeshOutboundMode, Normalization};
+
 use crate::Text;
 
 /// The settings of a mesh.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The first part of every identity.
     pub trust_domain: Text,
@@ -13,6 +15,22 @@ pub struct Settings {
     pub root_namespace: Text,
     /// What follows `.svc.` in the name of a service.
     pub domain_suffix: Text,
+    /// Whether traffic for unknown hosts is stopped.
+    pub registry_only: bool,
+    /// Whether proxies use mTLS among themselves where nothing is said.
+    pub auto_mtls: bool,
+    /// How paths are normalized.
+    pub path_normalization: Normalization,
+    /// When and how often to try again where nothing is said; Istio's own way if missing.
+    pub retry: Option<HttpRetry>,
+    /// Who sees services without `exportTo`; everybody if empty.
+    pub service_export_to: Vec<Text>,
+    /// Who sees virtual services without it.
+    pub virtual_service_export_to: Vec<Text>,
+    /// Who sees destination rules without it.
+    pub destination_rule_export_to: Vec<Text>,
+    /// The names of providers that CUSTOM policies may ask.
+    pub authorizers: Vec<Text>,
 }
 
 impl Default for Settings {
@@ -23,6 +41,52 @@ impl Default for Settings {
             trust_domain_aliases: Vec::new(),
             root_namespace: "istio-system".into(),
             domain_suffix: "cluster.local".into(),
+            registry_only: false,
+            auto_mtls: true,
+            path_normalization: Normalization::Base,
+            retry: None,
+            service_export_to: Vec::new(),
+            virtual_service_export_to: Vec::new(),
+            destination_rule_export_to: Vec::new(),
+            authorizers: Vec::new(),
         }
+    }
+}
+
+impl Settings {
+    /// These, with what a MeshConfig says in their place.
+    #[must_use]
+    pub fn with(mut self, config: &MeshConfig) -> Settings {
+        let texts = |list: &[At<Text>]| list.iter().map(|text| text.value.clone()).collect();
+        let settings = &mut self;
+        if let Some(domain) = config.trust_domain.as_ref().filter(|domain| !domain.is_empty()) {
+            settings.trust_domain = domain.value.clone();
+        }
+        settings.trust_domain_aliases.extend::<Vec<Text>>(texts(&config.trust_domain_aliases));
+        settings.trust_domain_aliases.sort();
+        settings.trust_domain_aliases.dedup();
+        if let Some(namespace) = config.root_namespace.as_ref().filter(|namespace| !namespace.is_empty()) {
+            settings.root_namespace = namespace.value.clone();
+        }
+        let outbound = config.outbound_traffic_policy.as_ref();
+        // As in a Sidecar, an empty one means the first of its words.
+        settings.registry_only = outbound
+            .is_some_and(|policy| policy.mode.as_ref().is_none_or(|mode| mode.value == MeshOutboundMode::RegistryOnly));
+        settings.auto_mtls = config.enable_auto_mtls.as_ref().is_none_or(|auto| auto.value);
+        let normalization = config.path_normalization.as_ref().and_then(|it| it.normalization.as_ref());
+        settings.path_normalization = match normalization.map(|it| it.value) {
+            None | Some(Normalization::Default) => Normalization::Base,
+            Some(other) => other,
+        };
+        settings.retry.clone_from(&config.default_http_retry_policy);
+        settings.service_export_to = texts(&config.default_service_export_to);
+        settings.virtual_service_export_to = texts(&config.default_virtual_service_export_to);
+        settings.destination_rule_export_to = texts(&config.default_destination_rule_export_to);
+        let asks = config
+            .extension_providers
+            .iter()
+            .filter(|provider| provider.envoy_ext_authz_http.is_some() || provider.envoy_ext_authz_grpc.is_some());
+        settings.authorizers = asks.map(|provider| provider.name.value.clone()).collect();
+        self
     }
 }

@@ -34,9 +34,13 @@ pub struct Leading<'m, 'r> {
 #[must_use]
 pub fn leading_to<'m, 'r>(mesh: &'m Mesh<'r>, who: Who<'_>) -> Vec<Leading<'m, 'r>> {
     let mut found = Vec::new();
-    for service in mesh.services_in(who.namespace).iter().map(|id| mesh.service(*id)) {
+    let own = mesh.services_in(who.namespace).iter().map(|id| mesh.service(*id));
+    // Labels select within a namespace; an address is the workload's whoever lists it.
+    let services: Vec<&Service<'r>> =
+        if who.addresses.is_empty() { own.collect() } else { mesh.services.iter().collect() };
+    for service in services {
         let selected = match service.endpoints {
-            EndpointKind::Selector(selector) => selects(selector, who.labels),
+            EndpointKind::Selector(selector) => service.namespace == *who.namespace && selects(selector, who.labels),
             _ => false,
         };
         for port in &service.ports {

@@ -1,6 +1,6 @@
 //! Which virtual service governs a host for a client, and which of its rules are for it (semantics.md §3.3, §3.4).
 
-use taut_resources::{HttpMatch, HttpRoute};
+use taut_resources::{HttpMatch, HttpRoute, Resource};
 
 use crate::labels::LabelSet;
 use crate::mesh::{Mesh, Routing, gateway_name};
@@ -31,6 +31,10 @@ pub struct Candidate<'m, 'r> {
 pub struct BoundRules<'r> {
     /// The rule.
     pub rule: &'r HttpRoute,
+    /// The resource that it stands in: the virtual service, or its delegate.
+    pub resource: &'r Resource,
+    /// The namespace of that: what its short names are of.
+    pub namespace: &'r Text,
     /// Its number in the virtual service.
     pub number: usize,
     /// What is left of its alternatives; none if the rule takes every request.
@@ -92,9 +96,10 @@ pub fn in_order<'m, 'r>(mesh: &'m Mesh<'r>, mut numbers: Vec<usize>, client: &Cl
 /// The rules of a virtual service that are for a client, on a port that it asked for. Alternatives that cannot apply
 /// are taken out, and a rule that loses all of them goes; so does everything after a rule that takes every request.
 #[must_use]
-pub fn rules_for<'r>(routing: &Routing<'r>, client: &Client<'_>, port: u16) -> Vec<BoundRules<'r>> {
+pub fn rules_for<'m>(routing: &'m Routing<'_>, client: &Client<'_>, port: u16) -> Vec<BoundRules<'m>> {
     let mut bound = Vec::new();
-    for (number, rule) in routing.of.spec.http.iter().enumerate() {
+    for (number, of) in routing.http.iter().enumerate() {
+        let rule: &'m HttpRoute = &of.rule;
         let mut alternatives: Vec<&HttpMatch> = rule.matches.iter().collect();
         alternatives.retain(|alternative| applies(alternative, routing.of.namespace(), client, port));
         if alternatives.is_empty() && !rule.matches.is_empty() {
@@ -106,7 +111,7 @@ pub fn rules_for<'r>(routing: &Routing<'r>, client: &Client<'_>, port: u16) -> V
             alternatives.truncate(at + 1);
         }
         let ends = rule.matches.is_empty() || catch_all.is_some();
-        bound.push(BoundRules { rule, number, alternatives });
+        bound.push(BoundRules { rule, resource: of.resource(), namespace: of.of.namespace(), number, alternatives });
         if ends {
             break;
         }
@@ -161,7 +166,7 @@ impl Routing<'_> {
     /// Namespaces that some match names as the client's.
     pub fn source_namespaces(&self) -> impl Iterator<Item = &Text> {
         let spec = self.of.spec;
-        let http = spec.http.iter().flat_map(|rule| &rule.matches).map(|it| it.source_namespace.as_ref());
+        let http = self.http.iter().flat_map(|of| &of.rule.matches).map(|it| it.source_namespace.as_ref());
         let tls = spec.tls.iter().flat_map(|rule| &rule.matches).map(|it| it.source_namespace.as_ref());
         let tcp = spec.tcp.iter().flat_map(|rule| &rule.matches).map(|it| it.source_namespace.as_ref());
         http.chain(tls).chain(tcp).flatten().map(|namespace| &namespace.value)
@@ -171,7 +176,7 @@ impl Routing<'_> {
     #[must_use]
     pub fn looks_at_labels(&self) -> bool {
         let spec = self.of.spec;
-        spec.http.iter().flat_map(|rule| &rule.matches).any(|it| !it.source_labels.is_empty())
+        self.http.iter().flat_map(|of| &of.rule.matches).any(|it| !it.source_labels.is_empty())
             || spec.tls.iter().flat_map(|rule| &rule.matches).any(|it| !it.source_labels.is_empty())
             || spec.tcp.iter().flat_map(|rule| &rule.matches).any(|it| !it.source_labels.is_empty())
     }

@@ -37,7 +37,11 @@ impl Visibility {
         if said { Visibility::Only(only) } else { Visibility::Public }
     }
 
-    pub(crate) fn of_list(export_to: &[At<Text>], namespace: &Text) -> Visibility {
+    /// The same; a missing one means what the mesh says.
+    pub(crate) fn of_list(export_to: &[At<Text>], namespace: &Text, otherwise: &[Text]) -> Visibility {
+        if export_to.is_empty() {
+            return Visibility::of(otherwise.iter().map(Text::as_str), namespace);
+        }
         Visibility::of(export_to.iter().map(|entry| entry.as_str()), namespace)
     }
 

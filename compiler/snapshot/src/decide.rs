@@ -20,7 +20,7 @@ mod route;
 mod split;
 mod tables;
 
-pub use authorize::{Peer, Policies, Verdict, Watched};
+pub use authorize::{Noted, Peer, Policies, Verdict, Watched};
 pub use connection::{Arriving, Connection, Hello, Incoming, Outgoing, Refusal, Requests};
 pub use cors::{CorsPolicy, Sharing};
 pub use fault::{Faults, drawn, faults, http_of_grpc};

@@ -30,12 +30,12 @@ pub(crate) enum Command {
     Check(Check),
     /// Compile a mesh into a snapshot
     Compile(Compile),
+    /// Say what becomes of a request, and why; or what a rule finds, with a mesh that breaks it and one that does not
+    Explain(Explain),
     /// Show what is in a snapshot
     Inspect(Inspect),
     /// List every rule that `check` knows
     Rules(Rules),
-    /// Say what a rule finds and why, with a mesh that breaks it and one that does not
-    Explain(Explain),
     /// Follow a git repository, and move the fleet to every good commit
     Reconcile(Box<Reconcile>),
     /// Run the certificate authority, or make join tokens
@@ -153,6 +153,32 @@ pub(crate) struct Compile {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct Explain {
+    /// A file, a folder, `-` for standard input, or REPO@REV[:FOLDER]; or the code of a rule, Taut's own or Istio's
+    #[arg(value_name = "PATH|CODE")]
+    pub(crate) path_or_code: String,
+    /// The request: a method, GET if there is none, and a URL
+    #[arg(value_name = "REQUEST", num_args = 0..=2, conflicts_with = "requests")]
+    pub(crate) request: Vec<String>,
+    /// The workload that sends it, or the gateway that it comes to
+    #[arg(long, value_name = "NS/NAME", conflicts_with = "requests")]
+    pub(crate) from: Option<String>,
+    /// A header of it
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", conflicts_with = "requests")]
+    pub(crate) headers: Vec<String>,
+    /// A file with one request a line, as JSON; one answer a line comes back
+    #[arg(long, value_name = "FILE")]
+    pub(crate) requests: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) mesh: MeshArgs,
+    #[command(flatten)]
+    pub(crate) files: MeshFiles,
+    /// How to write the result
+    #[arg(long, value_enum, default_value = "human")]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Inspect {
     /// A file that `compile` wrote
     pub(crate) file: PathBuf,
@@ -166,16 +192,6 @@ pub(crate) struct Inspect {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Rules {
-    /// How to write the result
-    #[arg(long, value_enum, default_value = "human")]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct Explain {
-    /// The code of a rule, Taut's own or Istio's
-    #[arg(value_name = "CODE")]
-    pub(crate) path_or_code: String,
     /// How to write the result
     #[arg(long, value_enum, default_value = "human")]
     pub(crate) format: Format,

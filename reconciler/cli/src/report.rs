@@ -1,5 +1,6 @@
 //! Problems as people and programs read them.
 
+pub(crate) mod explain;
 pub(crate) mod human;
 pub(crate) mod json;
 mod text;

@@ -276,7 +276,7 @@ impl ToApplication {
             any_host: false,
         };
         // Which cluster it is differs from port to port; nobody asks the forwarding for it.
-        let forwarding = Forwarding { retry: Some(retry), ..Forwarding::to(ClusterId(0)) };
+        let forwarding = Forwarding { retry: Some(retry), ..Forwarding::to(ClusterId(0), None) };
         let destination = forwarding.destinations[0].clone();
         ToApplication { forwarding, destination }
     }

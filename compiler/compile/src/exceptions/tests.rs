@@ -1,3 +1,5 @@
+//! What becomes of findings with exceptions from rules, and of the exceptions.
+
 use taut_source::{SourceFile, SourceSet};
 
 use super::read::day;

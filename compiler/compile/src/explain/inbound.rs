@@ -1,6 +1,6 @@
 //! A request that comes to a workload, and what its policies say.
 
-use taut_snapshot::decide::{Peer, Verdict, normalize};
+use taut_snapshot::decide::{Noted, Peer, Verdict, normalize};
 
 use super::{Answer, Asked, Because, Fault, Security, Tls};
 
@@ -55,6 +55,14 @@ impl Asked<'_> {
             Verdict::Allow(policy) => ("allow", policy),
             Verdict::Deny(policy) => ("deny", policy),
         };
+        let asked = self.tables.policies.asked(&peer, requests.then_some(&request));
+        into.authz.notes.extend(asked.map(|(policy, provider)| format!("{policy} asks {provider} first")));
+        let noted = self.tables.policies.noted(&peer, requests.then_some(&request));
+        into.authz.notes.extend(noted.map(|(policy, noted)| match noted {
+            Noted::Audit => format!("{policy} notes it"),
+            Noted::WouldDeny => format!("{policy} would deny it"),
+            Noted::WouldAllow => format!("{policy} would allow it"),
+        }));
         into.authz.verdict = word;
         into.authz.policy = policy.cloned();
         if !verdict.allowed() {

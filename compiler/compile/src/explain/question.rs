@@ -91,6 +91,32 @@ pub struct Question {
 }
 
 impl Question {
+    /// The question with what its token says among the headers, under the names that rules look for: no header can
+    /// have them.
+    pub(super) fn with_claims(mut self) -> Question {
+        let Some(claims) = self.jwt.take() else { return self };
+        let one = |name: &str| {
+            let found = claims.iter().find(|(path, _)| matches!(path.as_slice(), [only] if only == name));
+            found.and_then(|(_, texts)| texts.first())
+        };
+        if let (Some(issuer), Some(subject)) = (one("iss"), one("sub")) {
+            self.headers.push(("@request.auth.principal".into(), format!("{issuer}/{subject}")));
+        }
+        if let Some(presenter) = one("azp") {
+            self.headers.push(("@request.auth.presenter".into(), presenter.to_string()));
+        }
+        for (path, texts) in &claims {
+            let place: String = path.iter().map(|name| format!("[{name}]")).collect();
+            for text in texts {
+                if place == "[aud]" {
+                    self.headers.push(("@request.auth.audiences".into(), text.to_string()));
+                }
+                self.headers.push((format!("@request.auth.claims{place}"), text.to_string()));
+            }
+        }
+        self
+    }
+
     /// The application protocol that a client offers: what it says, or what its kind usually does.
     pub(super) fn offered(&self, mesh: bool) -> Option<&str> {
         if self.alpn.is_some() {

@@ -7,7 +7,8 @@ use taut_resources::{Action, At, AuthorizationPolicy, AuthzSource, Condition, Op
 use taut_snapshot::Text;
 use taut_snapshot::format::codec::{Blob, Link};
 use taut_snapshot::object::{
-    AuthzRule, Clause, Conjunction, HeaderTest, IpBlock, Policy, PolicySet, ServiceAccountTest, Test, TextTest,
+    AuthzRule, Clause, Conjunction, CustomPolicy, HeaderTest, IpBlock, Policy, PolicySet, ServiceAccountTest, Test,
+    TextTest,
 };
 
 use super::Lowering;
@@ -16,7 +17,7 @@ use crate::origins::Source;
 impl Lowering<'_, '_> {
     /// The policies of a workload; none if it has none.
     pub(super) fn policies(&mut self, namespace: &str, labels: &taut_model::LabelSet) -> Option<Link<PolicySet>> {
-        let mut set = PolicySet { deny: Vec::new(), allow: Vec::new(), audit: Vec::new() };
+        let mut set = PolicySet { deny: Vec::new(), allow: Vec::new(), custom: Vec::new(), audit: Vec::new() };
         let mut sources = Vec::new();
         let mesh = self.mesh;
         for policy in policies_of(mesh, namespace, labels) {
@@ -29,8 +30,14 @@ impl Lowering<'_, '_> {
             sources.push(Source::new(0, policy.resource, policy.spec.span));
             match action(policy.spec) {
                 Action::Deny => set.deny.push(lowered),
+                Action::Allow => set.allow.push(lowered),
                 Action::Audit => set.audit.push(lowered),
-                _ => set.allow.push(lowered),
+                Action::Custom => {
+                    let name = policy.spec.provider.as_ref().and_then(|it| it.name.as_ref());
+                    let provider = name.map(|name| name.value.clone()).unwrap_or_default();
+                    let unknown = !mesh.settings.authorizers.contains(&provider);
+                    set.custom.push(CustomPolicy { policy: lowered, provider, unknown });
+                }
             }
         }
         if sources.is_empty() {
@@ -39,6 +46,7 @@ impl Lowering<'_, '_> {
         set.deny.sort();
         set.allow.sort();
         set.audit.sort();
+        set.custom.sort();
         let link = self.objects.insert(&set);
         self.origins.add(link.digest, sources);
         Some(link)

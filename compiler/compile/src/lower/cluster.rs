@@ -131,7 +131,10 @@ impl<'r> Lowering<'_, 'r> {
                 _ => ClusterTls::Plain,
             };
         }
-        if service.external || namespace_mode(self.mesh, &service.namespace) == Mode::Disable {
+        if !self.mesh.settings.auto_mtls
+            || service.external
+            || namespace_mode(self.mesh, &service.namespace) == Mode::Disable
+        {
             return ClusterTls::Plain;
         }
         // If every workload behind it takes plaintext alone on this port, so be it.

@@ -20,6 +20,8 @@ struct Collected<'r> {
     rules: Vec<Sourced>,
     /// The virtual services that the rules are of.
     of: Vec<&'r Resource>,
+    /// The port number of the first server that has it.
+    number: u16,
     https_only: bool,
 }
 
@@ -29,13 +31,9 @@ impl<'r> Lowering<'_, 'r> {
         &mut self,
         namespace: &Text,
         labels: &LabelSet,
-        leading: &[Leading<'_, '_>],
+        leading: &[Leading<'_, 'r>],
     ) -> Vec<Link<Listener>> {
-        let translate = |number: u16| {
-            let mut leading = leading.iter().filter(|it| it.service.resource.meta.labels.get(UNTRANSLATED).is_none());
-            leading.find(|it| it.port.number == number).map_or(number, |it| it.number)
-        };
-        let ports = ports_at(self.mesh, labels, &translate);
+        let ports = ports_at(self.mesh, labels, leading);
         ports.iter().map(|port| self.listener(port, namespace, labels)).collect()
     }
 
@@ -66,6 +64,8 @@ impl<'r> Lowering<'_, 'r> {
         }
         let mut entries: Vec<HostEntry> = Vec::with_capacity(hosts.len());
         let names = shared_names(&hosts);
+        let usual = group.first().map_or(0, |server| server.server.port.number.0);
+        let numbers: BTreeMap<Host, u16> = hosts.iter().map(|(host, it)| (host.clone(), it.number)).collect();
         for (host, mut collected) in hosts {
             // A rule that takes everything goes behind those that do not, and the first of such ends the list (§3.8).
             collected.rules.sort_by_key(|sourced| sourced.takes_everything);
@@ -75,8 +75,15 @@ impl<'r> Lowering<'_, 'r> {
                 sourced.source.renumber(at + 1);
             }
             let routes = if collected.rules.is_empty() { None } else { Some(self.table(collected.rules)) };
-            let shared = names.get(&host).filter(|name| **name != host).cloned().unwrap_or_default();
-            entries.push(HostEntry { host, routes, https_only: collected.https_only, shared });
+            let shared = names.get(&host).cloned();
+            let number = numbers.get(shared.as_ref().unwrap_or(&host)).copied();
+            entries.push(HostEntry {
+                routes,
+                https_only: collected.https_only,
+                number: number.filter(|number| *number != usual).unwrap_or(0),
+                shared: shared.unwrap_or_default(),
+                host,
+            });
         }
         entries.sort_by(|a, b| specificity(&a.host).cmp(&specificity(&b.host)));
         let table = self.objects.insert(&HostTable { hosts: entries });
@@ -143,13 +150,14 @@ impl<'r> Lowering<'_, 'r> {
             for host in &routing.hosts {
                 let Some(host) = server_admits(server, routing, host) else { continue };
                 let bound = rules_for(routing, &client, port);
-                let rules = self.rules(routing, &bound, &client, port, 0);
+                let rules = self.rules(&bound, &client, port, 0);
                 if rules.is_empty() {
                     continue;
                 }
                 let collected = hosts.entry(host).or_default();
                 collected.rules.extend(rules);
                 collected.of.push(routing.of.resource);
+                collected.number = if collected.number == 0 { port } else { collected.number };
             }
         }
         let redirects =
@@ -160,7 +168,9 @@ impl<'r> Lowering<'_, 'r> {
                 let covered: Vec<Host> =
                     hosts.keys().filter(|known| taut_model::covers(&host, known)).cloned().collect();
                 for host in covered.into_iter().chain([host]) {
-                    hosts.entry(host).or_default().https_only = true;
+                    let collected = hosts.entry(host).or_default();
+                    collected.https_only = true;
+                    collected.number = if collected.number == 0 { port } else { collected.number };
                 }
             }
         }
@@ -212,9 +222,6 @@ fn tls_of(server: &BoundServer<'_>) -> Option<ServerTls> {
         ServerTlsMode::OptionalMutual => ServerTls::OptionalMutual,
     })
 }
-
-/// The label of a Service that translates no ports of gateways.
-const UNTRANSLATED: &str = "experimental.istio.io/disable-gateway-port-translation";
 
 /// A server's host without the namespace before it.
 fn bare(host: &str) -> Text {

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use taut_model::{BoundRules, Client, Host, Routing, expand, governing};
+use taut_model::{BoundRules, Client, Host, expand, governing};
 use taut_resources::{
     Destination, HttpDestination, HttpMatch, HttpRedirect, HttpRetry, HttpRoute, MatchBy, Named, StringMatch,
 };
@@ -58,18 +58,17 @@ impl<'r> Lowering<'_, 'r> {
     /// The rules of a virtual service that are for a client and port. `first` is the number of the first in its table.
     pub(super) fn rules(
         &mut self,
-        routing: &Routing<'r>,
-        bound: &[BoundRules<'r>],
+        bound: &[BoundRules<'_>],
         client: &Client<'_>,
         port: u16,
         first: usize,
     ) -> Vec<Sourced> {
-        let rule = |(at, bound): (usize, &BoundRules<'r>)| {
+        let rule = |(at, bound): (usize, &BoundRules<'_>)| {
             let mut clusters = Vec::new();
             Sourced {
-                rule: self.rule(routing, bound, client, port, &mut clusters),
+                rule: self.rule(bound, client, port, &mut clusters),
                 clusters,
-                source: Source::new(first + at + 1, routing.of.resource, bound.rule.span),
+                source: Source::new(first + at + 1, bound.resource, bound.rule.span),
                 takes_everything: bound.takes_everything(),
             }
         };
@@ -78,8 +77,7 @@ impl<'r> Lowering<'_, 'r> {
 
     fn rule(
         &mut self,
-        routing: &Routing<'r>,
-        bound: &BoundRules<'r>,
+        bound: &BoundRules<'_>,
         client: &Client<'_>,
         port: u16,
         clusters: &mut Vec<Link<ClusterSet>>,
@@ -101,7 +99,7 @@ impl<'r> Lowering<'_, 'r> {
                 body: Blob(body.into()),
             })
         } else {
-            let mut destinations = self.destinations(routing, rule, client, port, clusters);
+            let mut destinations = self.destinations(bound.namespace, rule, client, port, clusters);
             if let [only] = destinations.as_mut_slice() {
                 // With one destination its header changes come after the rule's, in one list (§3.7).
                 request_headers = headers::then(request_headers, only.request_headers.take());
@@ -111,7 +109,7 @@ impl<'r> Lowering<'_, 'r> {
             Action::Forward(Forward {
                 destinations,
                 timeout_ms: rule.timeout.as_ref().map_or(0, |timeout| timeout.as_millis()),
-                retry: retry(rule.retries.as_deref()),
+                retry: retry(rule.retries.as_deref().or(self.mesh.settings.retry.as_ref())),
                 path: rewrite.and_then(|rewrite| match (&rewrite.uri, &rewrite.uri_regex_rewrite) {
                     (Some(uri), _) => Some(PathRewrite::Matched(uri.value.clone())),
                     (None, Some(regex)) => Some(PathRewrite::Regex(RegexRewrite {
@@ -121,7 +119,7 @@ impl<'r> Lowering<'_, 'r> {
                     (None, None) => None,
                 }),
                 host: rewrite.and_then(|it| it.authority.as_ref()).map_or(rule_host, |host| host.value.clone()),
-                mirrors: self.mirrors(routing, rule, client, port, clusters),
+                mirrors: self.mirrors(bound.namespace, rule, client, port, clusters),
             })
         };
         Rule {
@@ -138,8 +136,8 @@ impl<'r> Lowering<'_, 'r> {
     /// §3.12: a copy to a cluster that does not exist is none.
     fn mirrors(
         &mut self,
-        routing: &Routing<'r>,
-        rule: &'r HttpRoute,
+        namespace: &Text,
+        rule: &HttpRoute,
         client: &Client<'_>,
         port: u16,
         clusters: &mut Vec<Link<ClusterSet>>,
@@ -148,7 +146,7 @@ impl<'r> Lowering<'_, 'r> {
         let several = rule.mirrors.iter().map(|it| (&it.destination, fault::share_or_all(it.percentage.as_ref())));
         let mut mirrors = Vec::new();
         for (to, share) in one.chain(several).filter(|(_, share)| 0 < *share) {
-            let target = self.target(routing.of.namespace(), to, client, portless(client, port), clusters);
+            let target = self.target(namespace, to, client, portless(client, port), clusters);
             if let Target::Cluster(to) = target {
                 mirrors.push(Mirror { to, share });
             }
@@ -158,8 +156,8 @@ impl<'r> Lowering<'_, 'r> {
 
     fn destinations(
         &mut self,
-        routing: &Routing<'r>,
-        rule: &'r HttpRoute,
+        namespace: &Text,
+        rule: &HttpRoute,
         client: &Client<'_>,
         port: u16,
         clusters: &mut Vec<Link<ClusterSet>>,
@@ -175,13 +173,7 @@ impl<'r> Lowering<'_, 'r> {
                 let (response_headers, _) =
                     headers::operations(to.headers.as_ref().and_then(|it| it.response.as_ref()));
                 Weighted {
-                    target: self.target(
-                        routing.of.namespace(),
-                        &to.destination,
-                        client,
-                        portless(client, port),
-                        clusters,
-                    ),
+                    target: self.target(namespace, &to.destination, client, portless(client, port), clusters),
                     weight: weight(to),
                     request_headers,
                     response_headers,
@@ -221,7 +213,13 @@ impl<'r> Lowering<'_, 'r> {
             (None, Portless::Only(asked)) => only.unwrap_or(asked),
         };
         let subset_name = to.subset.as_ref().map(|subset| subset.value.as_str()).unwrap_or_default();
-        let missing = || Target::Missing(cluster_name(port, subset_name, &host).into());
+        let missing = || {
+            // A short name that is no service is no name of the cluster's domain either.
+            let short = !to.host.contains('.') && service.is_none();
+            let host =
+                if short { format!("{}.{namespace}", to.host.to_ascii_lowercase()).into() } else { host.clone() };
+            Target::Missing(cluster_name(port, subset_name, &host).into())
+        };
         let (Some(id), Some(service)) = (id, service) else { return missing() };
         let Some(service_port) = service.port(port) else { return missing() };
         let governing = governing(self.mesh, service, client.namespace);
@@ -340,6 +338,11 @@ fn redirect(redirect: &HttpRedirect) -> Redirect {
             (None, None) => RedirectPath::Keep,
         },
     }
+}
+
+/// What holds where no rule says anything; without attempts, nothing is tried again.
+pub(super) fn mesh_retry(retries: &HttpRetry) -> Retry {
+    retry(Some(retries)).unwrap_or(Retry { attempts: 0, ..default_retry() })
 }
 
 /// §3.10: a rule's own retries replace the default whole; without conditions of its own it has the default's.

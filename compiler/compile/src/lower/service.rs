@@ -233,8 +233,8 @@ impl<'r> Lowering<'_, 'r> {
             for routing in self.mesh.routings_of(host).iter().chain(wild).map(|number| &self.mesh.routings[*number]) {
                 namespaces.extend(routing.visibility.named().cloned());
                 namespaces.extend(routing.source_namespaces().cloned());
-                for to in routing.of.spec.http.iter().flat_map(|rule| &rule.route) {
-                    let target = expand(&to.destination.host, routing.of.namespace(), &self.mesh.settings);
+                for (of, to) in routing.http.iter().flat_map(|of| of.rule.route.iter().map(move |to| (of, to))) {
+                    let target = expand(&to.destination.host, of.of.namespace(), &self.mesh.settings);
                     namespaces.extend(of_host.get(&target).into_iter().flatten().cloned());
                 }
             }
@@ -361,7 +361,7 @@ impl<'r> Lowering<'_, 'r> {
             if bound.is_empty() {
                 return None;
             }
-            let rules = self.rules(candidate.routing, &bound, client, port, 0);
+            let rules = self.rules(&bound, client, port, 0);
             Some(self.table(rules))
         })
     }

@@ -23,7 +23,7 @@ pub(crate) struct Subject<'w> {
     pub(crate) gateway: bool,
 }
 
-impl Lowering<'_, '_> {
+impl<'r> Lowering<'_, 'r> {
     /// The views of all workloads in the mesh, by `namespace/name`.
     pub(super) fn views(&mut self) -> BTreeMap<Text, Digest> {
         let workloads = self.mesh.workloads.iter().filter(|workload| workload.meshed);

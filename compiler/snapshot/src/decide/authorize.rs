@@ -46,11 +46,13 @@ impl Verdict<'_> {
 /// The policies of a workload, ready to be asked.
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
+    /// Policies by which somebody is asked: whom, unless the mesh has nobody of that name.
+    custom: Vec<(Policy, Option<Text>)>,
+    audit: Vec<Policy>,
     deny: Vec<Policy>,
     allow: Vec<Policy>,
     /// Whether there is an ALLOW policy that is enforced.
     guarded: bool,
-    audit: Vec<Policy>,
     /// Whether any policy is only counted.
     watched: bool,
     /// Whether any policy looks at the client's address beyond the connection.
@@ -118,9 +120,17 @@ impl Policies {
         let ready = |list: &[object::Policy]| list.iter().map(Policy::new).collect::<Result<Vec<_>, _>>();
         let allow = ready(&set.allow)?;
         let guarded = allow.iter().any(|policy| !policy.dry_run);
-        let all = || set.deny.iter().chain(&set.allow).chain(&set.audit);
+        let mut custom = Vec::with_capacity(set.custom.len());
+        // Two of them at one workload is one too many: Istio then rejects what either is about (semantics.md §11.6).
+        let several = set.custom.iter().any(|it| set.custom.iter().any(|other| other.provider != it.provider));
+        for it in &set.custom {
+            let asked = Some(it.provider.clone()).filter(|_| !it.unknown && !several);
+            custom.push((Policy::new(&it.policy)?, asked));
+        }
+        let all = || set.deny.iter().chain(&set.allow).chain(&set.audit).chain(set.custom.iter().map(|it| &it.policy));
         let tests = || all().flat_map(|policy| &policy.rules).flat_map(object::AuthzRule::tests);
         Ok(Policies {
+            custom,
             deny: ready(&set.deny)?,
             guarded,
             allow,
@@ -151,8 +161,12 @@ impl Policies {
     /// Decides. Without a `request` the connection carries bytes that are not HTTP (semantics.md §11.5).
     #[must_use]
     pub fn authorize(&self, peer: &Peer<'_>, request: Option<&Request<'_>>) -> Verdict<'_> {
-        if self.deny.is_empty() && self.allow.is_empty() {
+        if self.deny.is_empty() && self.allow.is_empty() && self.custom.is_empty() {
             return Verdict::NotApplicable;
+        }
+        let mut nobody = self.custom.iter().filter(|(_, asked)| asked.is_none()).map(|(policy, _)| policy);
+        if let Some(policy) = nobody.find(|policy| policy.matches(peer, request, true)) {
+            return Verdict::Deny(Some(&policy.name));
         }
         let enforced = |policy: &&Policy| !policy.dry_run;
         if let Some(policy) = self.deny.iter().filter(enforced).find(|policy| policy.matches(peer, request, true)) {
@@ -166,6 +180,44 @@ impl Policies {
             None => Verdict::Deny(None),
         }
     }
+}
+
+impl Policies {
+    /// Whom a request is to be asked about before anything else counts, and the policy that says so.
+    pub fn asked<'p>(
+        &'p self,
+        peer: &'p Peer<'_>,
+        request: Option<&'p Request<'_>>,
+    ) -> impl Iterator<Item = (&'p Text, &'p Text)> {
+        let known = self.custom.iter().filter_map(|(policy, asked)| Some((policy, asked.as_ref()?)));
+        let about = known.filter(move |(policy, _)| policy.matches(peer, request, true));
+        about.map(|(policy, asked)| (&policy.name, asked))
+    }
+
+    /// The policies that only note a request, or are only tried out on it, and whether they would reject it.
+    pub fn noted<'p>(
+        &'p self,
+        peer: &'p Peer<'_>,
+        request: Option<&'p Request<'_>>,
+    ) -> impl Iterator<Item = (&'p Text, Noted)> {
+        let audit = self.audit.iter().map(|policy| (policy, Noted::Audit, true));
+        let deny = self.deny.iter().filter(|policy| policy.dry_run).map(|policy| (policy, Noted::WouldDeny, true));
+        let allow = self.allow.iter().filter(|policy| policy.dry_run).map(|policy| (policy, Noted::WouldAllow, false));
+        let all = audit.chain(deny).chain(allow);
+        let about = all.filter(move |(policy, _, rejects)| policy.matches(peer, request, *rejects));
+        about.map(|(policy, noted, _)| (&policy.name, noted))
+    }
+}
+
+/// What a policy that does not count says of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// It is one to note.
+    Audit,
+    /// It would be rejected.
+    WouldDeny,
+    /// It would be allowed.
+    WouldAllow,
 }
 
 impl Policy {
@@ -358,7 +410,7 @@ mod tests {
     const SHOP: &str = "spiffe://cluster.local/ns/shop/sa/orders";
 
     fn set(deny: Vec<object::Policy>, allow: Vec<object::Policy>) -> Policies {
-        Policies::new(&PolicySet { deny, allow, audit: vec![] }).unwrap()
+        Policies::new(&PolicySet { deny, allow, custom: vec![], audit: vec![] }).unwrap()
     }
 
     fn policy(name: &str, rules: Vec<AuthzRule>) -> object::Policy {
@@ -417,7 +469,7 @@ mod tests {
         assert_eq!(policies.watch(&peer(None), None), Watched { audited: false, would_deny: true });
         let nothing = object::Policy { dry_run: true, ..policy("a", vec![]) };
         assert!(set(vec![], vec![nothing]).watch(&peer(None), None).would_deny, "an ALLOW policy that nothing matches");
-        let audit = PolicySet { deny: vec![], allow: vec![], audit: vec![policy("it", everything())] };
+        let audit = PolicySet { deny: vec![], allow: vec![], custom: vec![], audit: vec![policy("it", everything())] };
         let audited = Policies::new(&audit).unwrap().watch(&peer(None), None);
         assert_eq!(audited, Watched { audited: true, would_deny: false });
         assert_eq!(set(vec![policy("d", everything())], vec![]).watch(&peer(None), None), Watched::default());

@@ -186,6 +186,10 @@ impl Tables {
     /// If it must end.
     pub fn arriving(&self, connection: &Connection<'_>) -> Result<Arriving<'_>, Refusal> {
         let listener = self.listeners.iter().find(|it| it.port == connection.port).ok_or(Refusal::NoListener)?;
+        let takes = |server: &GatewayServer| server.chains.is_none_or(|number| !self.chains[number].chains.is_empty());
+        if !listener.servers.iter().any(takes) {
+            return Err(Refusal::NoListener); // nothing that it could do with any connection
+        }
         let found = self.at_gateway(listener, connection).ok_or(Refusal::NoFilterChain)?;
         let server = match found {
             Arriving::Requests(server) | Arriving::Targets(server, ..) => server,

@@ -381,7 +381,7 @@ impl Forwarding {
 
     /// All of it to one cluster, tried again as by default: what happens without a rule.
     #[must_use]
-    pub fn to(cluster: ClusterId) -> Forwarding {
+    pub fn to(cluster: ClusterId, retry: Option<&Retry>) -> Forwarding {
         let destination = Destination {
             cluster: Ok(cluster),
             weight: 1,
@@ -392,7 +392,7 @@ impl Forwarding {
         Forwarding {
             destinations: vec![destination],
             timeout_ms: 0,
-            retry: Some(super::default_retry()),
+            retry: Some(retry.cloned().unwrap_or_else(super::default_retry)).filter(|retry| 0 < retry.attempts),
             path: None,
             path_pattern: None,
             host: Text::default(),

@@ -11,7 +11,7 @@ use super::pattern::BadPattern;
 use super::route::{ClusterId, Forwarding, Router, ToDo};
 use crate::format::codec::Link;
 use crate::object::{
-    Certificate, Cluster, ClusterRef, ClusterSet, ConnectionTable, EgressPort, HostTable, Layer, Mesh, Protocol,
+    Certificate, Cluster, ClusterRef, ClusterSet, ConnectionTable, EgressPort, HostTable, Layer, Mesh, Protocol, Retry,
     RouteTable, ServerTls, Service, Target, TokenSet, View,
 };
 use crate::snapshot::{BadSnapshot, Objects, services_of};
@@ -127,11 +127,14 @@ pub struct GatewayHost {
     pub https_only: bool,
     /// The host under which it is named; its own if empty.
     pub shared: Text,
+    /// The port number in the Gateway under which it is named; the server's if 0.
+    pub number: u16,
     router: Option<usize>,
 }
 
 struct Loader<'o> {
     objects: &'o Objects,
+    retry: Option<Retry>,
     clusters: Vec<Cluster>,
     cluster_digests: Vec<Digest>,
     chains: Vec<Chains>,
@@ -153,6 +156,7 @@ impl Tables {
         let mesh = objects.read(view.mesh)?;
         let mut loader = Loader {
             objects,
+            retry: mesh.retry.clone(),
             clusters: Vec::new(),
             cluster_digests: Vec::new(),
             chains: Vec::new(),
@@ -328,7 +332,7 @@ impl GatewayServer {
     #[must_use]
     pub fn name_of(&self, host: &GatewayHost) -> String {
         let name = if host.shared.is_empty() { &host.host } else { &host.shared };
-        format!("{name}:{}", self.number)
+        format!("{name}:{}", if host.number == 0 { self.number } else { host.number })
     }
 
     /// The host that a request is for.
@@ -437,7 +441,8 @@ impl Loader<'_> {
                 protocol: port.protocol.clone(),
                 router: port.routes.map(|link| self.router(link)).transpose()?,
                 chains: port.connections.map(|link| self.connections(link)).transpose()?,
-                otherwise: cluster.map(|cluster| (cluster, ToDo::Forward(Forwarding::to(cluster)))),
+                otherwise: cluster
+                    .map(|cluster| (cluster, ToDo::Forward(Forwarding::to(cluster, self.retry.as_ref())))),
             });
         }
         Ok(ServiceEntry { service, digest, ports })
@@ -458,7 +463,7 @@ impl Loader<'_> {
                 hosts.insert(&entry.host, number(at));
                 let router = entry.routes.map(|link| self.router(link)).transpose()?;
                 let (host, shared) = (entry.host.clone(), entry.shared.clone());
-                entries.push(GatewayHost { host, https_only: entry.https_only, shared, router });
+                entries.push(GatewayHost { host, https_only: entry.https_only, shared, number: entry.number, router });
             }
             let certificate = server.certificate.map(|link| self.objects.read(link)).transpose()?;
             servers.push(GatewayServer {

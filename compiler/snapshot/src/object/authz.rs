@@ -14,8 +14,22 @@ record! {
         pub deny: Vec<Policy> = 1,
         /// If there is any, one must match.
         pub allow: Vec<Policy> = 2,
-        /// Matches are only counted.
-        pub audit: Vec<Policy> = 3,
+        /// Requests that another service is asked about, before all else.
+        pub custom: Vec<CustomPolicy> = 8,
+        /// Requests that are noted.
+        pub audit: Vec<Policy> = 9,
+    }
+}
+
+record! {
+    /// A policy by which another service is asked.
+    pub struct CustomPolicy {
+        /// About which requests.
+        pub policy: Policy = 1,
+        /// Whom, by the name that the mesh gives it.
+        pub provider: Text = 2,
+        /// Whether the mesh has nobody of that name: what matches is rejected.
+        pub unknown: bool = 3,
     }
 }
 

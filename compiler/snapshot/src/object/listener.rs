@@ -51,6 +51,8 @@ record! {
         pub https_only: bool = 3,
         /// The host that it shares its rules with, under which logs name both; its own if empty.
         pub shared: Text = 8,
+        /// The port number in the Gateway that logs name with it; the server's if 0.
+        pub number: u16 = 9,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What holds for the whole mesh (semantics.md §15).
 
-use super::Links;
+use super::{Links, Retry};
 use crate::format::codec::{choice, record};
 use crate::{Digest, Text};
 
@@ -19,6 +19,8 @@ record! {
         pub registry_only: bool = 5,
         /// What is done to a path before it is matched.
         pub path_normalization: PathNormalization = 6,
+        /// When and how often requests are tried again where no rule says; Istio's own way if missing, never with 0 attempts.
+        pub retry: Option<Retry> = 7,
     }
 }
 

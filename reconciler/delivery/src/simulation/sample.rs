@@ -56,6 +56,7 @@ pub fn mesh(workloads: &[&str], mark: u32) -> Snapshot {
         domain_suffix: "cluster.local".into(),
         registry_only: false,
         path_normalization: PathNormalization::Base,
+        retry: None,
     });
     let mut views = BTreeMap::new();
     for (namespace, name) in workloads.iter().map(split) {

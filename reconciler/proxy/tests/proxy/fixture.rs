@@ -233,7 +233,7 @@ pub(crate) fn only(accounts: &[&str]) -> PolicySet {
     let clause = Clause { negated: false, any: accounts.iter().map(test).collect() };
     let rule = AuthzRule { from: vec![Conjunction { clauses: vec![clause] }], to: vec![], when: vec![] };
     let policy = Policy { name: "shop/only".into(), rules: vec![rule], dry_run: false };
-    PolicySet { deny: vec![], allow: vec![policy], audit: vec![] }
+    PolicySet { deny: vec![], allow: vec![policy], custom: vec![], audit: vec![] }
 }
 
 /// What a snapshot has for one workload.
@@ -328,6 +328,7 @@ impl Case {
             domain_suffix: "cluster.local".into(),
             registry_only: false,
             path_normalization: PathNormalization::Base,
+            retry: None,
         });
         let services = self.services.iter().map(|service| (service.host.clone(), objects.insert(service).digest));
         let services = services.collect();

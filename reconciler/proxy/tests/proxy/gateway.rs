@@ -31,7 +31,9 @@ fn hosts(objects: &mut Objects, host: &str, https_only: bool) -> Link<HostTable>
     let rules = vec![rule(&[(&cluster(""), 1)], objects)];
     let table = table(rules, objects);
     let routes = Some(objects.insert(&table));
-    objects.insert(&HostTable { hosts: vec![HostEntry { host: host.into(), routes, https_only, shared: "".into() }] })
+    objects.insert(&HostTable {
+        hosts: vec![HostEntry { host: host.into(), routes, https_only, shared: "".into(), number: 0 }],
+    })
 }
 
 fn tls_server(objects: &mut Objects, host: &str, cert: &Cert) -> Server {

@@ -2,7 +2,7 @@
 
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
-use crate::check::{Check, about, full_name, listed, place_of, related};
+use crate::check::{Check, RELATED_MAX, about, full_name, listed, place_of, related};
 use crate::mesh::Mesh;
 use std::collections::{BTreeMap, BTreeSet};
 use taut_resources::Server;
@@ -58,6 +58,9 @@ spec:
 
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
+/// The most gateways that one is compared with: a conflict with any of them is one.
+const RIVALS_MAX: usize = 64;
+
 /// A server of a gateway, by the number of the gateway.
 type Claim<'m> = (usize, &'m Server);
 
@@ -76,7 +79,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     let mut shared: BTreeMap<(usize, usize), bool> = BTreeMap::new();
     for claims in claims.values().filter(|claims| 1 < claims.len()) {
         for (one, server) in claims {
-            for (other, _) in claims.iter().filter(|(other, _)| other != one) {
+            for (other, _) in claims.iter().filter(|(other, _)| other != one).take(RIVALS_MAX) {
                 let pair = (*one.min(other), *one.max(other));
                 let both = shared.entry(pair).or_insert_with(|| share_a_workload(mesh, pair));
                 if *both {
@@ -93,7 +96,10 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         let span = server.hosts.first().map_or(server.span, |host| host.span);
         problems.push(Problem {
             label: "this server".into(),
-            related: others.map(|other| related(place_of(other.resource), "it has the host too")).collect(),
+            related: others
+                .take(RELATED_MAX)
+                .map(|other| related(place_of(other.resource), "it has the host too"))
+                .collect(),
             ..about(gateway, &RULE, span, message, "give each host of a port to one Gateway".into())
         });
     }

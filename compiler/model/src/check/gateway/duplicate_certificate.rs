@@ -2,7 +2,7 @@
 
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
-use crate::check::{Check, about, full_name, listed, related};
+use crate::check::{Check, RELATED_MAX, about, full_name, listed, related};
 use crate::mesh::Mesh;
 use std::collections::BTreeMap;
 use taut_resources::Server;
@@ -103,7 +103,11 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
             let message = format!("this certificate is used by these as well: {}", listed(names));
             problems.push(Problem {
                 label: "this certificate".into(),
-                related: others.iter().map(|(other, span)| related(other.at(*span), "used here too")).collect(),
+                related: others
+                    .iter()
+                    .take(RELATED_MAX)
+                    .map(|(other, span)| related(other.at(*span), "used here too"))
+                    .collect(),
                 ..about(gateway, &RULE, *span, message, "put the hosts of one certificate into one Gateway".into())
             });
         }

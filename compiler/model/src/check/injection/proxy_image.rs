@@ -4,7 +4,7 @@ use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
 use super::injector::{injectors, is_exempt};
 use crate::Pod;
-use crate::check::{Check, about, listed, name_of, place_of, related};
+use crate::check::{Check, RELATED_MAX, about, listed, name_of, place_of, related};
 use crate::mesh::Mesh;
 use taut_resources::ProxyImage;
 
@@ -92,7 +92,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         let places = others.iter().take(3).map(|pod| related(place_of(pod.resource), "runs another proxy"));
         problems.push(Problem {
             label: "this namespace".into(),
-            related: places.collect(),
+            related: places.take(RELATED_MAX).collect(),
             ..about(namespace, &RULE, name_of(namespace.resource), message, "make the pods anew".into())
         });
     }

@@ -2,7 +2,7 @@
 
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
-use crate::check::{Check, about, full_name, listed, name_of, place_of, related};
+use crate::check::{Check, RELATED_MAX, about, full_name, listed, name_of, place_of, related};
 use crate::mesh::Mesh;
 use crate::mesh::Of;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,7 +65,10 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
             let message = format!("these are for {whom} as well: {}", listed(names));
             problems.push(Problem {
                 label: "this one".into(),
-                related: others.map(|other| related(place_of(other.resource), "for the same workloads")).collect(),
+                related: others
+                    .take(RELATED_MAX)
+                    .map(|other| related(place_of(other.resource), "for the same workloads"))
+                    .collect(),
                 ..about(policy, &RULE, name_of(policy.resource), message, "keep one of them".into())
             });
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
 use crate::check::order::{Together, witness};
-use crate::check::{Check, about, full_name, listed, related};
+use crate::check::{Check, RELATED_MAX, about, full_name, listed, related};
 use crate::mesh::Mesh;
 use crate::{Visibility, is_wildcard, overlap};
 use std::collections::BTreeSet;
@@ -94,7 +94,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         claims.iter().filter(|((scope, _), _)| *scope == Scope::Everybody).map(|((_, host), it)| (*host, it)).collect();
     for ((scope, host), here) in &claims {
         for (index, one) in here.iter().enumerate() {
-            here[index + 1..].iter().for_each(|other| meet(one, other));
+            here[index + 1..].iter().take(RELATED_MAX).for_each(|other| meet(one, other));
         }
         if *scope == Scope::Everybody {
             continue;
@@ -103,7 +103,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         let equal = claims.get(&(Scope::Everybody, *host)).into_iter();
         let wild = public.iter().filter(|(wide, _)| wide != host && (is_wildcard(wide) || is_wildcard(host)));
         let wild = wild.filter(|(wide, _)| overlap(wide, host)).map(|(_, claims)| *claims);
-        for other in equal.chain(wild).flatten() {
+        for other in equal.chain(wild).flatten().take(RELATED_MAX) {
             here.iter().for_each(|one| meet(one, other));
         }
     }
@@ -134,5 +134,9 @@ fn report(mesh: &Mesh<'_>, (number, at): Claim, others: &BTreeSet<Claim>, proble
     if !same {
         problem.severity = Severity::Warning;
     }
-    problems.push(Problem { label: "this host".into(), related: others.iter().map(place).collect(), ..problem });
+    problems.push(Problem {
+        label: "this host".into(),
+        related: others.iter().take(RELATED_MAX).map(place).collect(),
+        ..problem
+    });
 }

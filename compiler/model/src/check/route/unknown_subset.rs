@@ -2,7 +2,7 @@
 
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
-use crate::check::{Check, about, destinations, listed, related};
+use crate::check::{Check, RELATED_MAX, about, destinations, listed, related};
 use crate::covers;
 use crate::mesh::Mesh;
 
@@ -88,7 +88,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
                 "host+subset in destinationrule"
             }),
             label: "this subset".into(),
-            related: places.collect(),
+            related: places.take(RELATED_MAX).collect(),
             ..about(&to.routing.of, &RULE, subset.span, message, help)
         });
     }

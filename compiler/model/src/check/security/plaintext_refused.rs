@@ -74,8 +74,8 @@ pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     for traffic in &mesh.traffic {
         let tls = traffic.of.spec.traffic_policy.as_ref().and_then(|policy| policy.tls.as_ref());
-        let plain = |tls: &&ClientTls| tls.mode.is_some_and(|mode| mode.value == ClientTlsMode::Disable);
-        let Some(tls) = tls.map(|tls| &**tls).filter(plain) else { continue };
+        let plain = |tls: &ClientTls| tls.mode.is_some_and(|mode| mode.value == ClientTlsMode::Disable);
+        let Some(tls) = tls.filter(|tls| plain(tls)) else { continue };
         let Some(id) = mesh.service_for(&traffic.host, traffic.of.namespace()) else { continue };
         let service = mesh.service(id);
         let EndpointKind::Selector(selector) = service.endpoints else { continue };

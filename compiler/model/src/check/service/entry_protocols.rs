@@ -64,7 +64,9 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         }
     }
     for ((host, number), claims) in claims.iter().filter(|(_, claims)| 1 < claims.len()) {
-        let seen = |entry: &Of<'_, ServiceEntry>| Visibility::of_list(&entry.spec.export_to, entry.namespace());
+        let otherwise = &mesh.settings.service_export_to;
+        let seen =
+            |entry: &Of<'_, ServiceEntry>| Visibility::of_list(&entry.spec.export_to, entry.namespace(), otherwise);
         let scopes: Vec<Visibility> = claims.iter().map(|(entry, ..)| seen(entry)).collect();
         for (index, (entry, port, protocol)) in claims.iter().enumerate() {
             let rival = claims

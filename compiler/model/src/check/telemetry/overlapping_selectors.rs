@@ -2,7 +2,7 @@
 
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
-use crate::check::{Check, about, full_name, listed, name_of, place_of, related};
+use crate::check::{Check, RELATED_MAX, about, full_name, listed, name_of, place_of, related};
 use crate::mesh::Mesh;
 use crate::mesh::Of;
 use std::collections::BTreeMap;
@@ -70,7 +70,10 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
             let message = format!("the {kind} `{namespace}/{name}` is selected by {} as well", listed(names));
             problems.push(Problem {
                 label: "this selector".into(),
-                related: others.map(|other| related(place_of(other.resource), "this one selects it too")).collect(),
+                related: others
+                    .take(RELATED_MAX)
+                    .map(|other| related(place_of(other.resource), "this one selects it too"))
+                    .collect(),
                 ..about(it, &RULE, name_of(it.resource), message, "let one of them select the workload".into())
             });
         }

@@ -2,7 +2,7 @@
 
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
-use crate::check::{Check, about, listed, related};
+use crate::check::{Check, RELATED_MAX, about, listed, related};
 use crate::labels::selector_admits;
 use crate::mesh::Mesh;
 use crate::mesh::Of;
@@ -70,7 +70,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         let places = others.iter().map(|other| related(hooks[*other].0.at(hooks[*other].1.span), "for the same pods"));
         problems.push(Problem {
             label: "this webhook".into(),
-            related: places.collect(),
+            related: places.take(RELATED_MAX).collect(),
             ..about(of, &RULE, hook.span, message, "give each revision its own labels, and delete the old one".into())
         });
     }

@@ -3,7 +3,7 @@
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
 use super::behind::deployments_behind_several;
-use crate::check::{Check, full_name, listed, name_of, on, related};
+use crate::check::{Check, RELATED_MAX, full_name, listed, name_of, on, related};
 use crate::mesh::Mesh;
 use crate::mesh::Of;
 use std::collections::BTreeMap;
@@ -89,7 +89,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
                 claims.iter().map(|(number, service, port)| related(service.at(port.span), format!("as {number}")));
             problems.push(Problem {
                 label: "this Deployment".into(),
-                related: places.collect(),
+                related: places.take(RELATED_MAX).collect(),
                 ..on(pod.resource, &RULE, name_of(pod.resource), message, "use one number for it in all Services")
             });
         }
