@@ -10,6 +10,8 @@ mod gateway;
 mod inbound;
 mod outbound;
 mod question;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -21,7 +21,7 @@ pub(crate) use view::Subject;
 
 use std::rc::Rc;
 
-use taut_model::{Host, Imports, LabelSet, Mesh};
+use taut_model::{Host, Imports, LabelSet, Mesh, Protocol};
 use taut_resources::Normalization;
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::{self, Authority, ClusterSet, Layer, PathNormalization, Root};
@@ -65,6 +65,8 @@ pub(crate) struct Lowering<'m, 'r> {
     imported: BTreeMap<(Text, usize, Text, LabelSet), Link<Layer>>,
     /// The virtual services with rules for connections.
     streams: Vec<usize>,
+    /// Whether some service speaks HTTP on port 80, so that requests to it are looked at.
+    plain_http: bool,
     /// Other names of services, by host.
     aliases: Option<Rc<BTreeMap<Host, Vec<Host>>>>,
 }
@@ -92,6 +94,10 @@ impl<'m, 'r> Lowering<'m, 'r> {
             !spec.tls.is_empty() || !spec.tcp.is_empty()
         };
         let streams = (0..mesh.routings.len()).filter(has_streams).collect();
+        let plain = |port: &taut_model::ServicePort| {
+            port.number == 80 && (port.protocol.is_http() || port.protocol == Protocol::Auto)
+        };
+        let plain_http = mesh.services.iter().any(|service| service.ports.iter().any(plain));
         Lowering {
             mesh,
             objects,
@@ -106,6 +112,7 @@ impl<'m, 'r> Lowering<'m, 'r> {
             imported: BTreeMap::new(),
             streams,
             aliases: None,
+            plain_http,
         }
     }
 

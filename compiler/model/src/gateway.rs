@@ -153,7 +153,8 @@ fn refusal(earlier: &[BoundServer<'_>], bound: &BoundServer<'_>) -> Option<&'sta
     if first.ends_tls() != bound.ends_tls() {
         return Some("another server of the port speaks plain HTTP where this one speaks TLS, or the other way round");
     }
-    if !(first.ends_tls() || first.is_http() && bound.is_http()) {
+    let shared = first.ends_tls() || (first.is_http() && bound.is_http());
+    if !shared {
         return Some("another server of the port has it already, and only plain HTTP can be shared");
     }
     // Servers with a `tls` block are told apart by their hosts, and one common host drops the whole later one.

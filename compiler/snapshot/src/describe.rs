@@ -75,9 +75,31 @@ impl Page<'_> {
         if !view.gateway {
             self.line(1, format!("accepts other ports, {}", mode(&view.other_ports)));
         }
+        for port in &view.port_modes {
+            self.line(1, format!("accepts port {}, {}, for no service", port.port, mode(&port.mtls)));
+        }
+        if let Some(egress) = &view.egress {
+            let word = if egress.registry_only { "refuses" } else { "passes" };
+            self.line(1, format!("{word} traffic for unknown hosts"));
+        }
+        for port in &view.egress_ports {
+            let services: usize =
+                port.layers.iter().map(|link| services_of(self.objects, *link).map_or(0, |it| it.len())).sum();
+            self.line(
+                1,
+                format!(
+                    "knows {services} services on port {}{}",
+                    port.port,
+                    if port.bind.is_empty() { String::new() } else { format!(" of {}", port.bind) }
+                ),
+            );
+        }
         if let Some(policies) = view.policies {
             let set = self.objects.read(policies)?;
-            for (word, list) in [("denies", &set.deny), ("allows", &set.allow), ("counts", &set.audit)] {
+            for custom in &set.custom {
+                self.line(1, format!("asks {} about requests by {}", custom.provider, custom.policy.name));
+            }
+            for (word, list) in [("denies", &set.deny), ("allows", &set.allow), ("notes", &set.audit)] {
                 for policy in list {
                     self.policy(word, policy);
                 }

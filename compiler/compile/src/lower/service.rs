@@ -320,6 +320,10 @@ impl<'r> Lowering<'_, 'r> {
                 if found.contains_key(&number) || own.iter().any(|port| port.number == number) {
                     continue;
                 }
+                // A service is called on port 80 only where something in the mesh has that port.
+                if number == PLAIN_HTTP && !own.is_empty() && !self.plain_http {
+                    continue;
+                }
                 // A wildcard that some service there is part of stands for these services alone.
                 if is_wildcard(host) && self.covers_services(host, number, client.namespace) {
                     continue;

@@ -48,7 +48,6 @@ impl Verdict<'_> {
 pub struct Policies {
     /// Policies by which somebody is asked: whom, unless the mesh has nobody of that name.
     custom: Vec<(Policy, Option<Text>)>,
-    audit: Vec<Policy>,
     deny: Vec<Policy>,
     allow: Vec<Policy>,
     /// Whether there is an ALLOW policy that is enforced.
