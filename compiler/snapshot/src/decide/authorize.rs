@@ -52,6 +52,7 @@ pub struct Policies {
     allow: Vec<Policy>,
     /// Whether there is an ALLOW policy that is enforced.
     guarded: bool,
+    audit: Vec<Policy>,
     /// Whether any policy is only counted.
     watched: bool,
     /// Whether any policy looks at the client's address beyond the connection.
@@ -126,7 +127,8 @@ impl Policies {
             let asked = Some(it.provider.clone()).filter(|_| !it.unknown && !several);
             custom.push((Policy::new(&it.policy)?, asked));
         }
-        let all = || set.deny.iter().chain(&set.allow).chain(&set.audit).chain(set.custom.iter().map(|it| &it.policy));
+        let custom_policies = || set.custom.iter().map(|it| &it.policy);
+        let all = || set.deny.iter().chain(&set.allow).chain(&set.audit).chain(custom_policies());
         let tests = || all().flat_map(|policy| &policy.rules).flat_map(object::AuthzRule::tests);
         Ok(Policies {
             custom,
