@@ -39,6 +39,11 @@ pub(crate) fn authorize(
     if watched.would_deny {
         counters.dry_run_denials.add_one();
     }
+    // Nobody can be asked here yet (CUSTOM is refused when a mesh is compiled): what is to be asked about is not let in.
+    if let Some((policy, _)) = world.tables.policies.asked(&peer, request).next() {
+        counters.denials.add_one();
+        return Err(Box::new(Reply::denied(Some(policy))));
+    }
     match world.tables.policies.authorize(&peer, request) {
         Verdict::NotApplicable | Verdict::Allow(_) => Ok(()),
         Verdict::Deny(policy) => {

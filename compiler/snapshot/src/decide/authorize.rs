@@ -127,7 +127,8 @@ impl Policies {
             let asked = Some(it.provider.clone()).filter(|_| !it.unknown && !several);
             custom.push((Policy::new(&it.policy)?, asked));
         }
-        let all = || set.deny.iter().chain(&set.allow).chain(&set.audit);
+        let custom_policies = || set.custom.iter().map(|it| &it.policy);
+        let all = || set.deny.iter().chain(&set.allow).chain(&set.audit).chain(custom_policies());
         let tests = || all().flat_map(|policy| &policy.rules).flat_map(object::AuthzRule::tests);
         Ok(Policies {
             custom,
