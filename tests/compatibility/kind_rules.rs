@@ -471,3 +471,16 @@ fn metadata_and_words() {
     }
     assert_eq!(found("{name: a, labels: {a: \"no\", b: 'yes', c: none}}"), Vec::<String>::new());
 }
+
+#[test]
+fn what_envoy_would_evaluate_in_a_header_is_refused_and_not_sent_as_it_stands() {
+    let rule = |value: &str| {
+        let rule = format!("{{headers: {{request: {{set: {{x-a: \"{value}\"}}}}}}, directResponse: {{status: 200}}}}");
+        let (_, compiled) = compile_text(&format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: a}}\nspec: {{hosts: [a.b], http: [{rule}]}}\n"
+        ));
+        compiled.problems.iter().any(|problem| problem.code == "taut::support::value")
+    };
+    assert!(rule("%REQ(x-b)%") && rule("100%%"));
+    assert!(!rule("plain"));
+}

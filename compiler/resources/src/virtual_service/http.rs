@@ -249,8 +249,12 @@ impl HeaderChanges {
             ("response", "remove", Limit::Is { grammar: &OTHER_HEADER, or_empty: false }),
         ];
         for (of, key, limit) in places {
-            if let Some(changes) = node.get(of).and_then(|of| of.get(key)) {
-                cx.limits(changes, &[limit]);
+            let Some(changes) = node.get(of).and_then(|of| of.get(key)) else { continue };
+            cx.limits(changes, &[limit]);
+            // Envoy would put something else there, and a lone `%` is none of its values (§3.7).
+            for (_, value) in changes.pairs().filter(|(_, value)| value.text().is_some_and(|text| text.contains('%'))) {
+                let message = format!("`{}` would be sent as it stands: `%` is not evaluated", value.written());
+                cx.say(&rules::UNSUPPORTED_VALUE, value.span(), message, "write the value itself, without `%`");
             }
         }
     }
