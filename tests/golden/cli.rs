@@ -66,9 +66,8 @@ spec:
     golden("unknown-subset-json", &["check", "--format", "json", "-"], mesh);
 }
 
-#[test]
-fn all_problems_are_reported_in_one_go() {
-    let mesh = "\
+/// A mesh with many things wrong.
+const MANY: &str = "\
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: orders}
@@ -97,5 +96,33 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {name: foreign}
 ";
-    golden("many-problems", &["check", "-"], mesh);
+
+#[test]
+fn all_problems_are_reported_in_one_go() {
+    golden("many-problems", &["check", "-"], MANY);
+}
+
+#[test]
+fn every_reader_of_findings_gets_its_own_format() {
+    for format in ["sarif", "junit", "github", "gitlab", "markdown"] {
+        golden(&format!("check-{format}"), &["check", "--format", format, "-"], MANY);
+    }
+    let clean = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
+    for format in ["sarif", "junit", "github", "gitlab", "markdown"] {
+        golden(&format!("check-clean-{format}"), &["check", "--format", format, "-"], clean);
+    }
+}
+
+#[test]
+fn the_severity_that_fails_a_run_is_for_its_caller_to_say() {
+    let mesh = "\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: orders}
+spec:
+  host: orders
+";
+    for severity in ["error", "warning", "info"] {
+        golden(&format!("fail-on-{severity}"), &["check", "--fail-on", severity, "--format", "junit", "-"], mesh);
+    }
 }

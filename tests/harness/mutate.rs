@@ -134,7 +134,12 @@ pub fn mutant(seeds: &[String], draws: &mut Draws) -> String {
     text
 }
 
-fn mutate(text: &str, seeds: &[String], draws: &mut Draws) -> String {
+/// A text with one thing changed.
+///
+/// # Panics
+/// If there are no seeds.
+#[must_use]
+pub fn mutate(text: &str, seeds: &[String], draws: &mut Draws) -> String {
     let place = |draws: &mut Draws, text: &str| {
         let mut at = draws.below(text.len() + 1);
         while !text.is_char_boundary(at) {

@@ -301,6 +301,19 @@ spec:
         assert_eq!(codes("\ta: 1"), ["taut::yaml::syntax"]);
     }
 
+    /// libyaml-safer panics at a comma right after a tag.
+    #[test]
+    fn a_tag_before_a_comma_is_a_tag_as_any_other() {
+        assert_eq!(codes("a: [!t, b]"), ["taut::yaml::tag"]);
+        assert_eq!(codes("a: {b: !t, c: d}"), ["taut::yaml::tag"]);
+        assert_eq!(codes("a: [x, !t/u%20!,b]"), ["taut::yaml::tag"]);
+        let (documents, problems) = read("a: [!!str, b]\nc: [\"x !t, y\", z !t, é !!u,]\nd: x !t, y\n");
+        assert_eq!(problems, []);
+        let list = documents[0].tree.root().get("c").unwrap();
+        let written: Vec<_> = list.items().map(|item| (item.text().unwrap(), item.written())).collect();
+        assert_eq!(written, [("x !t, y", "\"x !t, y\""), ("z !t", "z !t"), ("é !!u", "é !!u")]);
+    }
+
     #[test]
     fn number_and_boolean_keys_are_their_text() {
         let (documents, problems) = read("8080: a\ntrue: b\n0o17: c");

@@ -83,6 +83,25 @@ pub(crate) enum Format {
     Json,
 }
 
+/// How `check` writes what it found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CheckFormat {
+    /// For people
+    Human,
+    /// For programs
+    Json,
+    /// For code hosts and editors: SARIF 2.1.0
+    Sarif,
+    /// For continuous integration: JUnit's XML
+    Junit,
+    /// For GitHub: annotations on the change
+    Github,
+    /// For GitLab: a code quality report
+    Gitlab,
+    /// For a merge request: a summary
+    Markdown,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum FailOn {
     Info,
@@ -129,7 +148,7 @@ pub(crate) struct Check {
     pub(crate) files: MeshFiles,
     /// How to write the result
     #[arg(long, value_enum, default_value = "human")]
-    pub(crate) format: Format,
+    pub(crate) format: CheckFormat,
     /// The least severity that makes the exit status 1
     #[arg(long, value_enum, default_value = "error", value_name = "SEVERITY")]
     pub(crate) fail_on: FailOn,

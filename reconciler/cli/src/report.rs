@@ -1,8 +1,14 @@
 //! Problems as people and programs read them.
 
 pub(crate) mod explain;
+mod finding;
+pub(crate) mod github;
+pub(crate) mod gitlab;
 pub(crate) mod human;
 pub(crate) mod json;
+pub(crate) mod junit;
+pub(crate) mod markdown;
+pub(crate) mod sarif;
 mod text;
 
 use taut_source::{Problem, Severity};

@@ -4,10 +4,12 @@
 //! as they come, and then `serde_yaml` is walked in step with them.
 //! Invariant: every value that `serde_yaml` visits has exactly one mark; aliases are followed on both sides.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Read as _;
 use std::ops::Range;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use libyaml_safer::{EventData, Parser};
@@ -33,7 +35,12 @@ pub(super) fn read(text: &Arc<str>, chunk: Range<usize>, file: FileId, problems:
         None => &text[chunk.clone()],
     };
     let base = Base { start: chunk.start, bom, file };
-    let marks = match marks(yaml, base) {
+    // libyaml-safer has places where it panics on text that it did not foresee. One document must never end the run.
+    let marks = catch_unwind(|| marks(yaml, base)).unwrap_or_else(|_| {
+        let message = "not YAML that can be read: the reader gave up on it".to_owned();
+        Err(Box::new(SYNTAX.at(base.place(0, yaml.len()), message)))
+    });
+    let marks = match marks {
         Ok(marks) => marks,
         Err(problem) => {
             problems.push(*problem);
@@ -97,7 +104,8 @@ enum Mark {
 
 fn marks(yaml: &str, base: Base) -> Result<Vec<Mark>, Box<Problem>> {
     // libyaml-safer panics where a block scalar ends without a line end. One more changes no mark but the last.
-    let text = yaml.as_bytes();
+    let masked = without_hasty_tags(yaml);
+    let text = masked.as_bytes();
     let line_end: &[u8] = if text.ends_with(b"\n") { b"" } else { b"\n" };
     let mut parser = Parser::new();
     parser.set_input(text.chain(line_end));
@@ -142,6 +150,24 @@ fn marks(yaml: &str, base: Base) -> Result<Vec<Mark>, Box<Problem>> {
             return Err(Box::new(too_large(Place { file: base.file, span })));
         }
     }
+}
+
+/// The text with every tag that a comma follows at once written over by as many `~`: libyaml-safer panics there. Only
+/// marks are taken from it, and no mark moves by it; within a quoted or plain scalar it changes nothing but the letters.
+fn without_hasty_tags(yaml: &str) -> Cow<'_, str> {
+    let mut masked = Cow::Borrowed(yaml);
+    let mut at = 0;
+    while let Some(found) = yaml.get(at..).and_then(|rest| rest.find('!')) {
+        let start = at + found;
+        let of_tag = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_;/?:@&=+$.%!~*'()".contains(byte);
+        let length = yaml.as_bytes()[start..].iter().take_while(|byte| of_tag(byte)).count();
+        at = start + length;
+        let begins = yaml[..start].chars().next_back().is_none_or(|c| " \t\r\n[{,:-?".contains(c));
+        if begins && yaml.as_bytes().get(at) == Some(&b',') {
+            masked.to_mut().replace_range(start..at, &"~".repeat(length));
+        }
+    }
+    masked
 }
 
 fn syntax(error: &libyaml_safer::Error, yaml: &str, base: Base) -> Problem {

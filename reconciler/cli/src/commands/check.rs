@@ -7,12 +7,12 @@ use std::time::SystemTime;
 use taut_compile::{Compiled, Options, compile};
 use taut_source::{Severity, SourceSet, YamlReader};
 
-use crate::args::{Check, FailOn, Format, MeshArgs, MeshFiles, Reader};
+use crate::args::{Check, CheckFormat, FailOn, MeshArgs, MeshFiles, Reader};
 use crate::failure::Failure;
 use crate::output::{Output, problems};
 use crate::paths;
 use crate::report::human::{Renderer, tally};
-use crate::report::{Tally, json};
+use crate::report::{Tally, github, gitlab, json, junit, markdown, sarif};
 
 pub(crate) fn run(args: &Check, output: &mut Output) -> Result<ExitCode, Failure> {
     let sources = paths::read(&args.paths, &args.files)?;
@@ -20,16 +20,22 @@ pub(crate) fn run(args: &Check, output: &mut Output) -> Result<ExitCode, Failure
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let now_s = i64::try_from(now.as_secs()).ok();
     let compiled = compile(&sources.set, &Options { now_s, ..with_files(options(&args.mesh), &args.files) });
-    match args.format {
-        Format::Json => output.line(&json::report(&compiled.problems, &sources.set, compiled.counts).to_string()),
-        Format::Human => human(&compiled, &sources.set, output),
-    }
     let least = match args.fail_on {
         FailOn::Info => Severity::Info,
         FailOn::Warning => Severity::Warning,
         FailOn::Error => Severity::Error,
     };
-    Ok(problems(compiled.problems.iter().any(|problem| least <= problem.severity)))
+    let (found, set) = (&compiled.problems, &sources.set);
+    match args.format {
+        CheckFormat::Human => human(&compiled, set, output),
+        CheckFormat::Json => output.line(&json::report(found, set, compiled.counts).to_string()),
+        CheckFormat::Sarif => output.line(&sarif::report(found, set).to_string()),
+        CheckFormat::Junit => output.line(&junit::report(found, set, least)),
+        CheckFormat::Github => github::report(found, set).iter().for_each(|line| output.line(line)),
+        CheckFormat::Gitlab => output.line(&gitlab::report(found, set).to_string()),
+        CheckFormat::Markdown => output.line(&markdown::report(found, set, compiled.counts)),
+    }
+    Ok(problems(found.iter().any(|problem| least <= problem.severity)))
 }
 
 /// The options of a compilation, from the command line.
