@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has said what is wrong")]
 
+mod any_bytes;
 mod bad_input;
 mod determinism;
 mod kind_rules;

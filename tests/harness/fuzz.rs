@@ -4,6 +4,33 @@
 //! coverage (`tests/fuzz`).
 //! May not: be used by product code.
 
+mod explain;
+mod mesh;
+mod names;
+mod pattern;
+mod snapshot;
 mod yaml;
 
+pub use explain::requests;
+pub use mesh::{exceptions, kinds, mesh};
+pub use names::names;
+pub use pattern::{grammars, patterns};
+pub use snapshot::{objects, snapshot_file};
 pub use yaml::yaml_readers;
+
+/// A target: what `cargo fuzz list` calls it, and its body.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    ("yaml_readers", yaml_readers),
+    ("mesh", mesh),
+    ("kinds", kinds),
+    ("exceptions", exceptions),
+    ("requests", requests),
+    ("patterns", patterns),
+    ("grammars", grammars),
+    ("snapshot_file", snapshot_file),
+    ("objects", objects),
+    ("names", names),
+];

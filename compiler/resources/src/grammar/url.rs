@@ -17,6 +17,9 @@ pub(crate) static MODULE_URL: Grammar = Grammar {
     what: "a URL with the scheme oci, http, https or file",
     help: "write it as `oci://registry.example.com/module:1.0`",
     holds: |text| {
+        if text.is_empty() {
+            return false; // Istio: "url field needs to be set"
+        }
         let known =
             |scheme: &str| ["", "http", "https", "file", "oci"].iter().any(|it| scheme.eq_ignore_ascii_case(it));
         // Without a scheme it is a name in a registry.

@@ -1,0 +1,5 @@
+//! Whole meshes.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::fuzz::mesh(bytes));
