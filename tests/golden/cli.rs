@@ -126,3 +126,23 @@ spec:
         golden(&format!("fail-on-{severity}"), &["check", "--fail-on", severity, "--format", "junit", "-"], mesh);
     }
 }
+
+#[test]
+fn a_migration_goes_on_without_what_is_not_carried_and_says_so() {
+    let mesh = "\
+apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata: {name: raw, namespace: shop}
+---
+apiVersion: extensions.istio.io/v1alpha1
+kind: WasmPlugin
+metadata: {name: counter, namespace: shop}
+spec: {url: oci://registry.example.com/counter:1}
+";
+    golden(
+        "allow-unsupported",
+        &["check", "--allow-unsupported", "EnvoyFilter", "--allow-unsupported", "WasmPlugin", "-"],
+        mesh,
+    );
+    golden("allow-unsupported-carried", &["check", "--allow-unsupported", "VirtualService", "-"], mesh);
+}

@@ -1,12 +1,14 @@
 //! The pipeline: sources, documents, resources, model, snapshot.
 
+use std::collections::BTreeSet;
+
 use taut_model::{Mesh, MeshWide, Settings};
 use taut_resources::{MeshConfig, MeshNetworks, Outcome, Resource};
 use taut_snapshot::{EndpointSet, Snapshot, SourceMap};
 use taut_source::{FileId, Problem, Problems, SourceSet, YamlReader};
 
 use crate::second_opinion::SecondOpinion;
-use crate::{endpoints, exceptions, lower, origins};
+use crate::{allowed, endpoints, exceptions, lower, origins};
 
 /// What a compilation depends on besides the files.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct Options {
     /// The time, in seconds since 1970, for whoever asks what is wrong today: certificates and exceptions that have
     /// expired are problems then. Without it the result depends on the sources alone, as a snapshot must.
     pub now_s: Option<i64>,
+    /// Kinds that the data plane does not carry, and that are gone on without: their refusals are warnings.
+    pub allow_unsupported: BTreeSet<String>,
 }
 
 impl Default for Options {
@@ -36,6 +40,7 @@ impl Default for Options {
             mesh_config: None,
             mesh_networks: None,
             now_s: None,
+            allow_unsupported: BTreeSet::new(),
         }
     }
 }
@@ -70,10 +75,20 @@ pub struct Compiled {
 #[must_use]
 pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
     let mut problems = Problems::default();
-    let (read, counts) = read(sources, options, &mut problems);
+    let (mut read, counts) = read(sources, options, &mut problems);
     let mesh = read.mesh(options);
     taut_model::check::check(&mesh, &mut problems);
-    let problems = exceptions::apply(problems.into_all(), sources, &read.resources, options.now_s);
+    let mut problems = exceptions::apply(problems.into_all(), sources, &read.resources, options.now_s);
+    let left_out = allowed::apply(&mut problems, &options.allow_unsupported);
+    // What is said not to happen must not happen in part either.
+    let carried;
+    let mesh = if left_out.is_empty() {
+        mesh
+    } else {
+        read.resources.retain(|resource| !left_out.contains(&(resource.file, resource.subject.clone())));
+        carried = read;
+        carried.mesh(options)
+    };
     let problems: Problems = problems.into_iter().collect();
     let mut source_map = origins::empty();
     let mut snapshot = None;

@@ -4,6 +4,7 @@
 //! May not: read files, a clock or the environment.
 //! Invariant: the result is a pure function of the sources and options. The same tree gives the same bytes.
 
+mod allowed;
 mod compile;
 mod endpoints;
 mod exceptions;
@@ -13,6 +14,7 @@ mod origins;
 mod rules;
 mod second_opinion;
 
+pub use allowed::may_be_allowed;
 pub use compile::{Compiled, Counts, Options, compile};
 pub use rules::all as rules;
 pub use taut_model::Settings;

@@ -81,7 +81,7 @@ pub use re2::{Re2Problem, translate as translate_pattern};
 pub use read::{At, Labels, Named, Read, Reader};
 pub use reported::{Reported, ReportedCondition};
 pub use request_authentication::*;
-pub use rules::all as rules;
+pub use rules::{UNSUPPORTED_KIND_CODE, all as rules};
 pub use scalar::{Base64, FreeForm, IntOrText, Percent, Port, PortOrZero, PortRef};
 pub use secret::*;
 pub use selector::*;

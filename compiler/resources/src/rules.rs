@@ -493,8 +493,11 @@ spec:
     loadBalancer: {simple: ROUND_ROBIN}"#,
 };
 
+/// The code of the refusal of a whole kind.
+pub const UNSUPPORTED_KIND_CODE: &str = "taut::support::kind";
+
 pub(crate) static UNSUPPORTED_KIND: Rule = Rule {
-    code: "taut::support::kind",
+    code: UNSUPPORTED_KIND_CODE,
     istio: None,
     severity: Severity::Error,
     stage: Stage::Support,

@@ -115,9 +115,20 @@ pub(crate) struct MeshArgs {
     /// The namespace of objects that name none; may be empty
     #[arg(long, value_name = "NS", default_value = "default", env = "TAUT_DEFAULT_NAMESPACE")]
     pub(crate) default_namespace: String,
+    /// Go on without what the data plane does not carry of this kind, with a warning; may be repeated
+    #[arg(long, value_name = "KIND", value_parser = unsupported_kind)]
+    pub(crate) allow_unsupported: Vec<String>,
     /// Which reader reads YAML: the fast one, or the reference that it is held to
     #[arg(long, value_enum, default_value = "fast", hide = true)]
     pub(crate) reader: Reader,
+}
+
+fn unsupported_kind(kind: &str) -> Result<String, String> {
+    if taut_compile::may_be_allowed(kind) {
+        Ok(kind.to_owned())
+    } else {
+        Err(format!("the data plane carries {kind}: only its fields are reported, one by one"))
+    }
 }
 
 /// What holds for a whole mesh, in files of their own.

@@ -44,7 +44,8 @@ pub(crate) fn options(args: &MeshArgs) -> Options {
         Reader::Fast => YamlReader::Fast,
         Reader::Reference => YamlReader::Reference,
     };
-    Options { default_namespace: args.default_namespace.clone(), reader, ..Options::default() }
+    let allow_unsupported = args.allow_unsupported.iter().cloned().collect();
+    Options { default_namespace: args.default_namespace.clone(), reader, allow_unsupported, ..Options::default() }
 }
 
 /// The options of a compilation, with the files that hold what is so for the whole mesh.
