@@ -8,6 +8,7 @@ const DESCRIBED: &[&str] = &[
     "taut::exception::expired",
     "taut::exception::unreadable",
     "taut::exception::unused",
+    "taut::mesh_wide::overridden",
     "taut::mesh_wide::unknown_registry",
     "taut::schema::second_opinion",
     "taut::schema::too_many",

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use taut_model::{Mesh, MeshWide, Settings};
-use taut_resources::{MeshConfig, MeshNetworks, Outcome, Resource};
+use taut_resources::{MeshConfig, Outcome, Resource};
 use taut_snapshot::{EndpointSet, Snapshot, SourceMap};
 use taut_source::{FileId, Problem, Problems, SourceSet, YamlReader};
 
 use crate::second_opinion::SecondOpinion;
+use crate::wide::{Held, Wide};
 use crate::{allowed, endpoints, exceptions, lower, origins};
 
 /// What a compilation depends on besides the files.
@@ -105,41 +106,36 @@ pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
 #[derive(Default)]
 pub(crate) struct Sources {
     pub(crate) resources: Vec<Resource>,
-    pub(crate) config: Option<(FileId, MeshConfig)>,
-    pub(crate) networks: Option<(FileId, MeshNetworks)>,
+    pub(crate) wide: Held,
 }
 
 impl Sources {
     /// The mesh that they make.
     pub(crate) fn mesh(&self, options: &Options) -> Mesh<'_> {
         let wide = MeshWide {
-            config: self.config.as_ref().map(|(file, config)| (*file, config)),
-            networks: self.networks.as_ref().map(|(file, networks)| (*file, networks)),
+            config: self.wide.config.as_ref().map(|(file, config)| (*file, config)),
+            networks: self.wide.networks.as_ref().map(|(file, networks)| (*file, networks)),
             now_s: options.now_s,
         };
-        taut_model::resolve(&self.resources, settings(options, self.config.as_ref()), wide)
+        taut_model::resolve(&self.resources, settings(options, self.wide.config.as_ref()), wide)
     }
 }
 
 pub(crate) fn read(sources: &SourceSet, options: &Options, problems: &mut Problems) -> (Sources, Counts) {
     let mut counts = Counts::default();
     let mut read = Sources::default();
+    let mut wide = Wide::new();
     let mut second = (options.reader == YamlReader::Reference).then(SecondOpinion::default);
     for (id, file) in sources.iter().filter(|(_, file)| !exceptions::is_exceptions(&file.name)) {
-        let is = |name: &Option<String>| name.as_deref() == Some(&*file.name);
         let (documents, mut found) = taut_source::read_documents(file, id, options.reader);
         counts.documents += documents.len();
         let mut outcomes = Vec::new();
         for document in &documents {
             let root = document.tree.root();
-            if is(&options.mesh_config) {
-                read.config = taut_resources::read_mesh_config(root, id, &mut found).map(|config| (id, config));
+            if wide.take_named(&file.name, id, &document.tree, options) {
                 continue;
             }
-            if is(&options.mesh_networks) {
-                read.networks = taut_resources::read_mesh_networks(root, id, &mut found).map(|networks| (id, networks));
-                continue;
-            }
+            wide.take(root, id, options);
             let before = found.len();
             taut_resources::read_resource(root, id, &options.default_namespace, &mut found, &mut outcomes);
             if let Some(second) = &mut second {
@@ -155,6 +151,7 @@ pub(crate) fn read(sources: &SourceSet, options: &Options, problems: &mut Proble
             }
         }
     }
+    read.wide = wide.settle(problems);
     counts.resources = read.resources.len();
     (read, counts)
 }

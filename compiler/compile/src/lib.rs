@@ -13,6 +13,7 @@ mod lower;
 mod origins;
 mod rules;
 mod second_opinion;
+mod wide;
 
 pub use allowed::may_be_allowed;
 pub use compile::{Compiled, Counts, Options, compile};

@@ -2,8 +2,8 @@
 
 use taut_source::Rule;
 
-use crate::exceptions;
 use crate::second_opinion::SECOND_OPINION;
+use crate::{exceptions, wide};
 
 /// All rules of all stages, sorted by code.
 #[must_use]
@@ -12,6 +12,7 @@ pub fn all() -> Vec<&'static Rule> {
     rules.extend(taut_resources::rules());
     rules.push(&SECOND_OPINION);
     rules.extend(taut_model::check::checks().map(|check| check.rule));
+    rules.extend(wide::RULES);
     rules.extend(exceptions::RULES);
     rules.sort_by_key(|rule| rule.code);
     rules

@@ -14,7 +14,7 @@ pub use problem::{Problem, Problems, Related, Rule, Severity, Stage, Subject};
 pub use set::{ContentId, LineIndex, Position, SourceFile, SourceSet};
 pub use span::{FileId, Place, Span};
 pub use tree::{Data, Node, Tree, TreeBuilder};
-pub use yaml::{Document, NODES_MAX, YamlReader, read_documents, rules as yaml_rules};
+pub use yaml::{Document, NODES_MAX, YamlReader, read_documents, read_embedded, rules as yaml_rules, same};
 
 /// A short string as it stands in a resource: names, hosts, labels.
 pub type Text = smol_str::SmolStr;

@@ -94,6 +94,11 @@ impl<'a> Node<'a> {
         &self.tree.entries[self.index as usize]
     }
 
+    /// The whole text that its tree was read from.
+    pub(crate) fn source(self) -> &'a Arc<str> {
+        &self.tree.source
+    }
+
     /// Where it stands.
     #[must_use]
     pub fn span(self) -> Span {

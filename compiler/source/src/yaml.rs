@@ -7,11 +7,15 @@
 //! next. What a document means is what `serde_yaml` reads in it; where its values stand comes from `libyaml-safer`,
 //! which has the same grammar (`reference`).
 
+mod embedded;
 mod fast;
 mod reference;
 mod split;
 
+use std::ops::Range;
 use std::sync::Arc;
+
+pub use embedded::{read_embedded, same};
 
 use crate::{FileId, Place, Problem, Rule, Severity, SourceFile, Span, Stage, Tree};
 
@@ -66,17 +70,26 @@ pub fn read_documents(file: &SourceFile, id: FileId, reader: YamlReader) -> (Vec
             problems.push(Problem { help, ..TOO_LARGE.at(place(id, chunk.start, chunk.start + 1), message) });
             continue;
         }
-        let sure = match reader {
-            YamlReader::Fast => fast::read(&text, chunk.clone()),
-            YamlReader::Reference => None,
-        };
-        match sure.or_else(|| reference::read(&text, chunk, id, &mut problems)) {
-            Some(tree) if tree.root().is_null() => {}
-            Some(tree) => documents.push(Document { span, tree }),
-            None => {}
+        if let Some(tree) = read_chunk(&text, chunk, id, reader, &mut problems) {
+            documents.push(Document { span, tree });
         }
     }
     (documents, problems)
+}
+
+/// The document at some bytes of a text, if it holds anything.
+fn read_chunk(
+    text: &Arc<str>,
+    chunk: Range<usize>,
+    id: FileId,
+    reader: YamlReader,
+    problems: &mut Vec<Problem>,
+) -> Option<Tree> {
+    let sure = match reader {
+        YamlReader::Fast => fast::read(text, chunk.clone()),
+        YamlReader::Reference => None,
+    };
+    sure.or_else(|| reference::read(text, chunk, id, problems)).filter(|tree| !tree.root().is_null())
 }
 
 /// A place from offsets that are known to lie in a file.
