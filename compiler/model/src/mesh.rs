@@ -210,10 +210,7 @@ impl<'r> Mesh<'r> {
             Spec::ServiceAccount(_) => {
                 self.service_accounts.insert((namespace, resource.subject.name.clone()));
             }
-            // The other kinds with a pod template only say which pods there will be.
-            Spec::Workload(_) if matches!(resource.subject.kind.as_str(), "Pod" | "Deployment") => {
-                self.workloads.extend(Workload::of(resource));
-            }
+            Spec::Workload(_) => self.workloads.extend(Workload::of(resource)),
             Spec::Secret(spec) => {
                 self.secrets.insert((namespace, resource.subject.name.clone()), Of { resource, spec });
             }
@@ -241,7 +238,9 @@ impl<'r> Mesh<'r> {
             (created, &resource.subject.name, &resource.subject.namespace)
         };
         self.services.sort_by_key(|service| (!service.kubernetes, senior(service.resource)));
-        self.workloads.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+        let declared: BTreeSet<_> = self.workloads.iter().map(Workload::declared).collect();
+        self.workloads.retain(|workload| !workload.is_made_by(&declared));
+        self.workloads.sort_by(|a, b| (&a.namespace, &a.name, a.rank()).cmp(&(&b.namespace, &b.name, b.rank())));
         self.workloads.dedup_by(|later, kept| (&later.namespace, &later.name) == (&kept.namespace, &kept.name));
         self.routings.sort_by_key(|routing| routing.of.seniority());
         self.traffic.sort_by_key(|traffic| traffic.of.seniority());

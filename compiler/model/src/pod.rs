@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use taut_resources::{Container, Labels, Resource, SecurityContext, Spec};
+use taut_resources::{At, Container, Labels, Resource, SecurityContext, Spec};
 
 use crate::Text;
 use crate::mesh::Mesh;
@@ -23,6 +23,8 @@ pub struct Pod<'r> {
     pub containers: &'r [Container],
     /// The containers that run before them.
     pub init_containers: &'r [Container],
+    /// Its service account; `default` if none is named.
+    pub service_account: Option<&'r At<Text>>,
     /// As whom they run.
     pub security: Option<&'r SecurityContext>,
     /// Whether it has the node's network.
@@ -43,7 +45,7 @@ pub struct Pods<'r> {
 static NO_LABELS: Labels = Labels(Vec::new());
 
 impl<'r> Pod<'r> {
-    fn of(resource: &'r Resource) -> Option<Pod<'r>> {
+    pub(crate) fn of(resource: &'r Resource) -> Option<Pod<'r>> {
         let Spec::Workload(workload) = &resource.spec else { return None };
         let over = |phase: &str| matches!(phase, "Succeeded" | "Failed");
         if workload.status.as_ref().and_then(|status| status.phase.as_ref()).is_some_and(|phase| over(phase)) {
@@ -57,6 +59,7 @@ impl<'r> Pod<'r> {
                 annotations: &resource.meta.annotations,
                 containers: spec.map_or(&[], |spec| &spec.containers),
                 init_containers: spec.map_or(&[], |spec| &spec.init_containers),
+                service_account: spec.and_then(|spec| spec.service_account_name.as_ref()),
                 security: spec.and_then(|spec| spec.security_context.as_ref()),
                 host_network: spec.and_then(|spec| spec.host_network).is_some_and(|host| host.value),
                 single: true,
@@ -72,6 +75,7 @@ impl<'r> Pod<'r> {
             annotations: meta.map_or(&NO_LABELS, |meta| &meta.annotations),
             containers: spec.map_or(&[], |spec| &spec.containers),
             init_containers: spec.map_or(&[], |spec| &spec.init_containers),
+            service_account: spec.and_then(|spec| spec.service_account_name.as_ref()),
             security: spec.and_then(|spec| spec.security_context.as_ref()),
             host_network: spec.and_then(|spec| spec.host_network).is_some_and(|host| host.value),
             single: false,

@@ -202,11 +202,11 @@ kinds! {
 
     "ConfigMap" in "" ["v1"] namespaced CoreTop read => ConfigMap(ConfigMap);
     "Node" in "" ["v1"] cluster CoreTop read => Node(ClusterNode);
-    "ReplicaSet" in "apps" ["v1"] namespaced CoreTop read => Workload(Workload);
-    "StatefulSet" in "apps" ["v1"] namespaced CoreTop read => Workload(Workload);
-    "DaemonSet" in "apps" ["v1"] namespaced CoreTop read => Workload(Workload);
-    "Job" in "batch" ["v1"] namespaced CoreTop read => Workload(Workload);
-    "CronJob" in "batch" ["v1"] namespaced CoreTop read => Workload(Workload);
+    "ReplicaSet" in "apps" ["v1"] namespaced CoreTop carried => Workload(Workload);
+    "StatefulSet" in "apps" ["v1"] namespaced CoreTop carried => Workload(Workload);
+    "DaemonSet" in "apps" ["v1"] namespaced CoreTop carried => Workload(Workload);
+    "Job" in "batch" ["v1"] namespaced CoreTop carried => Workload(Workload);
+    "CronJob" in "batch" ["v1"] namespaced CoreTop carried => Workload(Workload);
     "MutatingWebhookConfiguration" in "admissionregistration.k8s.io" ["v1"] cluster CoreTop read => WebhookConfiguration(WebhookConfiguration);
     "ValidatingWebhookConfiguration" in "admissionregistration.k8s.io" ["v1"] cluster CoreTop read => WebhookConfiguration(WebhookConfiguration);
     "CustomResourceDefinition" in "apiextensions.k8s.io" ["v1"] cluster CoreTop read => CustomResourceDefinition(CustomResourceDefinition);
