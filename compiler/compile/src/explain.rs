@@ -7,6 +7,7 @@
 mod answer;
 mod declared;
 mod gateway;
+mod governing;
 mod inbound;
 mod outbound;
 mod question;
@@ -51,7 +52,11 @@ pub fn explain(sources: &SourceSet, options: &Options, questions: &[Question]) -
             Err(bad) => Answer::impossible(bad.clone()),
         }
     };
-    questions.iter().zip(links).map(&mut answer).collect()
+    let mut answers: Vec<Answer> = questions.iter().zip(links).map(&mut answer).collect();
+    for (question, answer) in questions.iter().zip(&mut answers) {
+        governing::add(&mesh, sources, question, answer);
+    }
+    answers
 }
 
 impl Question {

@@ -36,7 +36,7 @@ pub use host::{Host, covers, expand, is_wildcard, overlap, specificity};
 pub use inventory::Inventory;
 pub use labels::{LabelSet, selects};
 pub use mesh::{Mesh, MeshWide, Of, Routing, Traffic, gateway_name, resolve};
-pub use peer_authentication::{Mode, ModeOf, mode_of, namespace_mode};
+pub use peer_authentication::{Mode, ModeOf, deciding_policy, mode_of, namespace_mode};
 pub use pod::{NamespaceMode, Pod, Pods};
 pub use protocol::Protocol;
 pub use secret::{KeyPair, key_pair};

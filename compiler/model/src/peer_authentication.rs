@@ -1,6 +1,7 @@
 //! Which connections a workload accepts (semantics.md §9.2): mesh, then namespace, then workload; the narrowest that says so.
 
 use taut_resources::{Mtls, MtlsMode, PeerAuthentication};
+use taut_source::Span;
 
 use crate::labels::LabelSet;
 use crate::mesh::{Mesh, Of};
@@ -29,13 +30,7 @@ pub struct ModeOf<'r> {
 #[must_use]
 pub fn mode_of<'r>(mesh: &Mesh<'r>, namespace: &str, labels: &LabelSet) -> ModeOf<'r> {
     let mut mode = namespace_mode(mesh, namespace);
-    // Only the oldest policy counts at each level; and one with a selector in the root namespace counts nowhere
-    // (the traps of §9.2).
-    let of_workload = mesh.peers_in(namespace).find(|policy| {
-        *policy.namespace() != mesh.settings.root_namespace
-            && has_selector(policy)
-            && policy.spec.selector.as_ref().is_some_and(|selector| selects(&selector.match_labels, labels))
-    });
+    let of_workload = of_workload(mesh, namespace, labels);
     if let Some(policy) = of_workload {
         mode = said(policy.spec.mtls.as_ref()).unwrap_or(mode);
     }
@@ -45,10 +40,50 @@ pub fn mode_of<'r>(mesh: &Mesh<'r>, namespace: &str, labels: &LabelSet) -> ModeO
 /// What holds for a namespace: its own policy without a selector, or the mesh's.
 #[must_use]
 pub fn namespace_mode(mesh: &Mesh<'_>, namespace: &str) -> Mode {
-    let general = |namespace: &str| mesh.peers_in(namespace).find(|policy| !has_selector(policy));
-    let of_mesh = general(&mesh.settings.root_namespace).and_then(|policy| said(policy.spec.mtls.as_ref()));
-    let of_namespace = general(namespace).and_then(|policy| said(policy.spec.mtls.as_ref()));
-    of_namespace.or(of_mesh).unwrap_or(Mode::Permissive)
+    let general = general(mesh, namespace);
+    general.into_iter().flatten().find_map(|policy| said(policy.spec.mtls.as_ref())).unwrap_or(Mode::Permissive)
+}
+
+/// The policy that says what a workload's port accepts, and where it does; none if nobody says anything.
+#[must_use]
+pub fn deciding_policy<'r>(
+    mesh: &Mesh<'r>,
+    namespace: &str,
+    labels: &LabelSet,
+    port: u16,
+) -> Option<(Of<'r, PeerAuthentication>, Span)> {
+    let of_workload = of_workload(mesh, namespace, labels);
+    let of_port = of_workload.and_then(|policy| Some((policy, at(own(policy.spec, port))?)));
+    let levels = [of_workload].into_iter().chain(general(mesh, namespace)).flatten();
+    of_port.or_else(|| levels.filter_map(|policy| Some((policy, at(policy.spec.mtls.as_ref())?))).next())
+}
+
+/// The policy with a selector that counts for a workload. Only the oldest counts at each level; and one with a selector
+/// in the root namespace counts nowhere (the traps of §9.2).
+fn of_workload<'r>(mesh: &Mesh<'r>, namespace: &str, labels: &LabelSet) -> Option<Of<'r, PeerAuthentication>> {
+    mesh.peers_in(namespace).find(|policy| {
+        *policy.namespace() != mesh.settings.root_namespace
+            && has_selector(policy)
+            && policy.spec.selector.as_ref().is_some_and(|selector| selects(&selector.match_labels, labels))
+    })
+}
+
+/// The policies without a selector: the namespace's, then the mesh's.
+fn general<'r>(mesh: &Mesh<'r>, namespace: &str) -> [Option<Of<'r, PeerAuthentication>>; 2] {
+    let of = |namespace: &str| mesh.peers_in(namespace).find(|policy| !has_selector(policy));
+    [of(namespace), of(&mesh.settings.root_namespace)]
+}
+
+/// What a policy says about a port of its own.
+fn own(policy: &PeerAuthentication, port: u16) -> Option<&Mtls> {
+    let ports = policy.port_level_mtls.as_ref()?;
+    ports.0.iter().find(|(name, _)| name.parse() == Ok(port)).map(|(_, mtls)| mtls)
+}
+
+/// Where a mode stands, if one is said.
+fn at(mtls: Option<&Mtls>) -> Option<Span> {
+    said(mtls)?;
+    mtls?.mode.as_ref().map(|mode| mode.span)
 }
 
 impl ModeOf<'_> {
@@ -61,9 +96,7 @@ impl ModeOf<'_> {
     /// The mode of a workload's port.
     #[must_use]
     pub fn port(&self, port: u16) -> Mode {
-        let ports = self.policy.and_then(|policy| policy.port_level_mtls.as_ref());
-        let own = ports.and_then(|ports| ports.0.iter().find(|(name, _)| name.parse() == Ok(port)));
-        own.and_then(|(_, mtls)| said(Some(mtls))).unwrap_or(self.workload)
+        said(self.policy.and_then(|policy| own(policy, port))).unwrap_or(self.workload)
     }
 }
 

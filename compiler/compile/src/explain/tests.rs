@@ -333,3 +333,43 @@ spec: {rules: [{when: [{key: source.namespace, values: [bank]}]}]}
         ],
     );
 }
+
+#[test]
+fn an_answer_names_the_sidecar_and_the_peer_authentication_that_took_part() {
+    let mesh = "apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: {name: web, namespace: shop}
+spec:
+  egress: [{hosts: ['*/*']}]
+  ingress: [{port: {number: 9080, protocol: HTTP, name: http}, defaultEndpoint: '127.0.0.1:9080'}]
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: all, namespace: istio-system}
+spec:
+  mtls: {mode: STRICT}
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  portLevelMtls:
+    9081: {mode: DISABLE}
+";
+    let lines_before = SERVICES.lines().count();
+    let named = |question: Question| {
+        let sources = SourceSet::new(vec![SourceFile::new("mesh.yaml", format!("{SERVICES}{mesh}").as_bytes())]);
+        let answer = explain(&sources, &Options::default(), &[question]).remove(0);
+        let governing = answer.because.into_iter().filter(|it| it.kind == "Sidecar" || it.kind == "PeerAuthentication");
+        let line = |line: u32| usize::try_from(line).unwrap() - lines_before;
+        governing.map(|it| format!("{} {}/{} {}", it.kind, it.namespace, it.name, line(it.line))).collect::<Vec<_>>()
+    };
+    let sidecar = "Sidecar shop/web 1";
+    assert_eq!(named(question(80, "orders")), [sidecar]);
+    assert_eq!(named(inbound(9080, Bytes::Http, Tls::Mesh)), [sidecar, "PeerAuthentication istio-system/all 12"]);
+    assert_eq!(named(inbound(9081, Bytes::Http, Tls::Plaintext)), ["PeerAuthentication shop/web 20"]);
+    assert_eq!(named(inbound(9082, Bytes::Http, Tls::Mesh)), ["PeerAuthentication istio-system/all 12"]);
+    let elsewhere = ProxyOf { namespace: "bank".into(), ..question(80, "").proxy };
+    assert_eq!(named(Question { proxy: elsewhere, ..question(80, "payments") }), [""; 0]);
+}
