@@ -6,6 +6,7 @@ mod any_bytes;
 mod bad_input;
 mod determinism;
 mod kind_rules;
+mod outside_policies;
 mod resource_schemas;
 mod rules;
 mod second_opinion;
