@@ -15,6 +15,7 @@ mod route;
 mod rule;
 mod security;
 mod service;
+mod shared_workloads;
 mod sidecar;
 mod telemetry;
 mod webhook;

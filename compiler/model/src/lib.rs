@@ -39,7 +39,7 @@ pub use mesh::{Mesh, MeshWide, Of, Routing, Traffic, gateway_name, resolve};
 pub use peer_authentication::{Mode, ModeOf, mode_of, namespace_mode};
 pub use pod::{NamespaceMode, Pod, Pods};
 pub use protocol::Protocol;
-pub use secret::{KeyPair, key_pair};
+pub use secret::{KeyPair, key_pair, secret_name};
 pub use service::{EndpointKind, Service, ServiceId, ServicePort, Target};
 pub use settings::Settings;
 pub use sidecar::{Imports, sidecar_of};

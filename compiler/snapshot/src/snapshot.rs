@@ -227,7 +227,9 @@ impl Snapshot {
     /// # Errors
     /// If an object on the way is missing or wrong.
     pub fn objects_of_authority(&self) -> Result<Vec<Digest>, BadSnapshot> {
-        Ok(vec![self.id, self.root()?.authority.digest])
+        let authority = self.root()?.authority;
+        self.objects.read(authority)?;
+        Ok(vec![self.id, authority.digest])
     }
 }
 
