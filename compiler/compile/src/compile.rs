@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use taut_model::{Mesh, MeshWide, Settings};
 use taut_resources::{MeshConfig, Outcome, Resource};
 use taut_snapshot::{EndpointSet, Snapshot, SourceMap};
-use taut_source::{FileId, Problem, Problems, SourceSet, YamlReader};
+use taut_source::{FileId, Problem, Problems, SourceFile, SourceSet, YamlReader};
 
 use crate::second_opinion::SecondOpinion;
 use crate::wide::{Held, Wide};
-use crate::{allowed, endpoints, exceptions, lower, origins};
+use crate::{allowed, endpoints, exceptions, lower, origins, threads};
 
 /// What a compilation depends on besides the files.
 #[derive(Clone, Debug)]
@@ -78,7 +78,8 @@ pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
     let mut problems = Problems::default();
     let (mut read, counts) = read(sources, options, &mut problems);
     let mesh = read.mesh(options);
-    taut_model::check::check(&mesh, &mut problems);
+    let checks: Vec<&taut_model::check::Check> = taut_model::check::checks().collect();
+    threads::each(&checks, |check| check.found(&mesh)).into_iter().for_each(|found| problems.extend(found));
     let mut problems = exceptions::apply(problems.into_all(), sources, &read.resources, options.now_s);
     let left_out = allowed::apply(&mut problems, &options.allow_unsupported);
     // What is said not to happen must not happen in part either.
@@ -121,39 +122,58 @@ impl Sources {
     }
 }
 
+/// What one file holds.
+struct FileRead {
+    documents: usize,
+    foreign: usize,
+    resources: Vec<Resource>,
+    wide: Wide,
+    problems: Vec<Problem>,
+}
+
 pub(crate) fn read(sources: &SourceSet, options: &Options, problems: &mut Problems) -> (Sources, Counts) {
     let mut counts = Counts::default();
     let mut read = Sources::default();
     let mut wide = Wide::new();
-    let mut second = (options.reader == YamlReader::Reference).then(SecondOpinion::default);
-    for (id, file) in sources.iter().filter(|(_, file)| !exceptions::is_exceptions(&file.name)) {
-        let (documents, mut found) = taut_source::read_documents(file, id, options.reader);
-        counts.documents += documents.len();
-        let mut outcomes = Vec::new();
-        for document in &documents {
-            let root = document.tree.root();
-            if wide.take_named(&file.name, id, &document.tree, options) {
-                continue;
-            }
-            wide.take(root, id, options);
-            let before = found.len();
-            taut_resources::read_resource(root, id, &options.default_namespace, &mut found, &mut outcomes);
-            if let Some(second) = &mut second {
-                second.ask(root, id, before, &mut found);
-            }
-        }
-        problems.extend(found);
-        for outcome in outcomes {
-            match outcome {
-                Outcome::Read(resource) => read.resources.push(*resource),
-                Outcome::Foreign => counts.foreign += 1,
-                Outcome::Broken => {}
-            }
-        }
+    let second = (options.reader == YamlReader::Reference).then(SecondOpinion::default);
+    let files: Vec<_> = sources.iter().filter(|(_, file)| !exceptions::is_exceptions(&file.name)).collect();
+    let of_files = threads::each(&files, |(id, file)| read_file(*id, file, options, second.as_ref()));
+    for file in of_files {
+        counts.documents += file.documents;
+        counts.foreign += file.foreign;
+        read.resources.extend(file.resources);
+        wide.add(file.wide);
+        problems.extend(file.problems);
     }
     read.wide = wide.settle(problems);
     counts.resources = read.resources.len();
     (read, counts)
+}
+
+fn read_file(id: FileId, file: &SourceFile, options: &Options, second: Option<&SecondOpinion>) -> FileRead {
+    let (documents, mut found) = taut_source::read_documents(file, id, options.reader);
+    let (mut wide, mut resources, mut foreign) = (Wide::new(), Vec::new(), 0);
+    let mut outcomes = Vec::new();
+    for document in &documents {
+        let root = document.tree.root();
+        if wide.take_named(&file.name, id, &document.tree, options) {
+            continue;
+        }
+        wide.take(root, id, options);
+        let before = found.len();
+        taut_resources::read_resource(root, id, &options.default_namespace, &mut found, &mut outcomes);
+        if let Some(second) = second {
+            second.ask(root, id, before, &mut found);
+        }
+    }
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Read(resource) => resources.push(*resource),
+            Outcome::Foreign => foreign += 1,
+            Outcome::Broken => {}
+        }
+    }
+    FileRead { documents: documents.len(), foreign, resources, wide, problems: found }
 }
 
 /// The settings of the options, with what MeshConfig says instead.
@@ -166,8 +186,6 @@ fn settings(options: &Options, config: Option<&(FileId, MeshConfig)>) -> Setting
 
 #[cfg(test)]
 mod tests {
-    use taut_source::SourceFile;
-
     use super::*;
 
     fn codes(files: &[(&str, &str)], options: &Options) -> Vec<String> {

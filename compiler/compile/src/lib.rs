@@ -13,6 +13,7 @@ mod lower;
 mod origins;
 mod rules;
 mod second_opinion;
+mod threads;
 mod wide;
 
 pub use allowed::may_be_allowed;

@@ -19,9 +19,9 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub(crate) use view::Subject;
 
-use std::rc::Rc;
+use std::sync::Arc;
 
-use taut_model::{Host, Imports, LabelSet, Mesh, Protocol};
+use taut_model::{Governing, Host, Imports, LabelSet, Mesh, Protocol, ServiceId};
 use taut_resources::Normalization;
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::{self, Authority, ClusterSet, Layer, PathNormalization, Root};
@@ -37,11 +37,32 @@ pub(crate) fn lower(mesh: &Mesh<'_>) -> (Snapshot, Origins) {
     let authority = lowering.authority();
     let root = Root { mesh: lowering.mesh_link, views, authority };
     let id = lowering.objects.insert(&root).digest;
-    (Snapshot { id, objects: lowering.objects }, lowering.origins)
+    let objects = if lowering.base_is_used { lowering.objects } else { reachable(id, &lowering.objects) };
+    (Snapshot { id, objects }, lowering.origins)
+}
+
+/// The objects that something leads to: a snapshot with any other one is not believed.
+fn reachable(id: Digest, objects: &Objects) -> Objects {
+    let mut kept = Objects::default();
+    for digest in objects.closure([id]).expect("all were written here") {
+        let bytes = objects.bytes(digest).expect("the walk has read it");
+        kept.insert_bytes(bytes.clone());
+    }
+    kept
 }
 
 /// A layer, and the digests of its services by host.
 type SharedLayer = (Link<Layer>, BTreeMap<Text, Digest>);
+
+/// What a host means that is written in an object of a namespace, to clients of another one.
+#[derive(Clone)]
+struct Meant<'r> {
+    written: Text,
+    namespace: Text,
+    client: Text,
+    host: Host,
+    service: Option<(ServiceId, Arc<Governing<'r>>)>,
+}
 
 /// What is kept while one mesh is lowered.
 pub(crate) struct Lowering<'m, 'r> {
@@ -51,12 +72,18 @@ pub(crate) struct Lowering<'m, 'r> {
     pub(crate) mesh_link: Link<object::Mesh>,
     /// Clusters by service, port and the rules that were merged for them.
     clusters: HashMap<(u32, u16, Vec<usize>), Link<ClusterSet>>,
+    /// Every host that is a service, or that a virtual service of sidecars names.
+    hosts: Option<Arc<[Host]>>,
+    /// What the last destination led to: most of those of a rule are subsets of one host.
+    last: Option<Meant<'r>>,
     /// The layer that every client shares, with the digests of its services by host.
-    base: Option<Rc<SharedLayer>>,
+    base: Option<Arc<SharedLayer>>,
+    /// Whether some client has it. All may be gateways, or know what their Sidecars say.
+    base_is_used: bool,
     /// The hosts whose rules look at the client's labels.
-    looked_at: Option<Rc<Vec<Host>>>,
+    looked_at: Option<Arc<Vec<Host>>>,
     /// For each namespace, the hosts whose meaning may differ there.
-    special: Option<BTreeMap<Text, BTreeSet<Text>>>,
+    special: Option<Arc<BTreeMap<Text, BTreeSet<Text>>>>,
     /// The layers of namespaces.
     layers: BTreeMap<Text, Option<Link<Layer>>>,
     /// What the workload that is being lowered knows, if its Sidecar says.
@@ -64,11 +91,11 @@ pub(crate) struct Lowering<'m, 'r> {
     /// The layers of Sidecars: by place, listener, the client's namespace and its labels, where rules look at them.
     imported: BTreeMap<(Text, usize, Text, LabelSet), Link<Layer>>,
     /// The virtual services with rules for connections.
-    streams: Vec<usize>,
+    streams: Arc<[usize]>,
     /// Whether some service speaks HTTP on port 80, so that requests to it are looked at.
     plain_http: bool,
     /// Other names of services, by host.
-    aliases: Option<Rc<BTreeMap<Host, Vec<Host>>>>,
+    aliases: Option<Arc<BTreeMap<Host, Vec<Host>>>>,
 }
 
 impl<'m, 'r> Lowering<'m, 'r> {
@@ -104,7 +131,10 @@ impl<'m, 'r> Lowering<'m, 'r> {
             origins: Origins::default(),
             mesh_link,
             clusters: HashMap::new(),
+            hosts: None,
+            last: None,
             base: None,
+            base_is_used: false,
             looked_at: None,
             special: None,
             layers: BTreeMap::new(),
@@ -114,6 +144,36 @@ impl<'m, 'r> Lowering<'m, 'r> {
             aliases: None,
             plain_http,
         }
+    }
+
+    /// One of several that lower parts of the same mesh: it knows what this one has found out about all of it.
+    pub(crate) fn fork(&self) -> Self {
+        Lowering {
+            mesh: self.mesh,
+            objects: Objects::default(),
+            origins: Origins::default(),
+            mesh_link: self.mesh_link,
+            clusters: HashMap::new(),
+            hosts: self.hosts.clone(),
+            last: None,
+            base: self.base.clone(),
+            base_is_used: false,
+            looked_at: self.looked_at.clone(),
+            special: self.special.clone(),
+            layers: BTreeMap::new(),
+            imports: None,
+            imported: BTreeMap::new(),
+            streams: self.streams.clone(),
+            plain_http: self.plain_http,
+            aliases: self.aliases.clone(),
+        }
+    }
+
+    /// Takes over what another one has made.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.objects.absorb(other.objects);
+        self.origins.absorb(other.origins);
+        self.base_is_used |= other.base_is_used;
     }
 
     /// Who may have a certificate: every service account that is declared or that a workload runs as.
@@ -127,5 +187,25 @@ impl<'m, 'r> Lowering<'m, 'r> {
         let all: BTreeSet<(Text, Text)> = declared.chain(running).chain(entries).collect();
         let identities = all.into_iter().map(|(namespace, name)| format!("{namespace}/{name}").into()).collect();
         self.objects.insert(&Authority { trust_domain: self.mesh.settings.trust_domain.clone(), identities })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use taut_source::{SourceFile, SourceSet};
+
+    use crate::{Options, compile};
+
+    #[test]
+    fn whoever_reads_a_snapshot_believes_it_also_where_nobody_knows_what_everybody_would() {
+        let service = "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: shop}\nspec: {selector: {app: a}, ports: [{name: http, port: 80}]}\n";
+        let pod = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: shop, labels: {app: a}}\nspec: {containers: [{name: a}]}\n";
+        let gateway = "---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: a, namespace: shop}\nspec: {selector: {app: a}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}\n";
+        for rest in ["", pod, &format!("{pod}{gateway}")] {
+            let sources = SourceSet::new(vec![SourceFile::new("a.yaml", format!("{service}{rest}").as_bytes())]);
+            let compiled = compile(&sources, &Options::default());
+            let snapshot = compiled.snapshot.unwrap_or_else(|| panic!("{:?}", compiled.problems));
+            assert_eq!(snapshot.verify(), Ok(()), "{rest}");
+        }
     }
 }

@@ -59,6 +59,11 @@ impl<T> Found<T> {
         Found { named: None, maps: Vec::new(), read }
     }
 
+    fn add(&mut self, other: Found<T>) {
+        self.named = other.named.or(self.named.take());
+        self.maps.extend(other.maps);
+    }
+
     fn settle(self, option: &str, problems: &mut Problems) -> Option<(FileId, T)> {
         let mut maps = self.maps.into_iter();
         let first = maps.next();
@@ -102,6 +107,12 @@ pub(crate) struct Wide {
 impl Wide {
     pub(crate) fn new() -> Wide {
         Wide { config: Found::new(read_mesh_config), networks: Found::new(read_mesh_networks) }
+    }
+
+    /// Adds what was found in another file.
+    pub(crate) fn add(&mut self, other: Wide) {
+        self.config.add(other.config);
+        self.networks.add(other.networks);
     }
 
     /// Takes a document of a file that the caller named; false if it is none of those.

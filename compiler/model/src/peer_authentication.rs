@@ -5,7 +5,6 @@ use taut_source::Span;
 
 use crate::labels::LabelSet;
 use crate::mesh::{Mesh, Of};
-use crate::selects;
 
 /// What a port accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,17 +60,13 @@ pub fn deciding_policy<'r>(
 /// The policy with a selector that counts for a workload. Only the oldest counts at each level; and one with a selector
 /// in the root namespace counts nowhere (the traps of §9.2).
 fn of_workload<'r>(mesh: &Mesh<'r>, namespace: &str, labels: &LabelSet) -> Option<Of<'r, PeerAuthentication>> {
-    mesh.peers_in(namespace).find(|policy| {
-        *policy.namespace() != mesh.settings.root_namespace
-            && has_selector(policy)
-            && policy.spec.selector.as_ref().is_some_and(|selector| selects(&selector.match_labels, labels))
-    })
+    let counts = namespace != mesh.settings.root_namespace;
+    if counts { mesh.peers_for(namespace, labels).next() } else { None }
 }
 
 /// The policies without a selector: the namespace's, then the mesh's.
 fn general<'r>(mesh: &Mesh<'r>, namespace: &str) -> [Option<Of<'r, PeerAuthentication>>; 2] {
-    let of = |namespace: &str| mesh.peers_in(namespace).find(|policy| !has_selector(policy));
-    [of(namespace), of(&mesh.settings.root_namespace)]
+    [mesh.peer_of_namespace(namespace), mesh.peer_of_namespace(&mesh.settings.root_namespace)]
 }
 
 /// What a policy says about a port of its own.
@@ -98,10 +93,6 @@ impl ModeOf<'_> {
     pub fn port(&self, port: u16) -> Mode {
         said(self.policy.and_then(|policy| own(policy, port))).unwrap_or(self.workload)
     }
-}
-
-fn has_selector(policy: &Of<'_, PeerAuthentication>) -> bool {
-    policy.spec.selector.as_ref().is_some_and(|selector| !selector.match_labels.is_empty())
 }
 
 fn said(mtls: Option<&Mtls>) -> Option<Mode> {
