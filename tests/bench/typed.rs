@@ -14,7 +14,7 @@ pub(crate) fn read(text: &str) -> usize {
     let mut next = || documents.next().inspect(|_| objects += 1);
     let Some(first) = next() else { return 0 };
     if text.starts_with("apiVersion: v1\nkind: Namespace") {
-        object::<Option<Nothing>>(first);
+        object::<Labels>(first);
         next().into_iter().for_each(object::<PeerAuthentication>);
     } else {
         object::<Service>(first);
@@ -46,7 +46,6 @@ macro_rules! types {
 types! {
     Object<S> { api_version: String, kind: String, metadata: Meta, spec: Option<S> }
     Meta { name: Option<String>, namespace: Option<String>, labels: Option<Labels> }
-    Nothing {}
     PeerAuthentication { mtls: Option<Mode>, selector: Option<Selector> }
     Mode { mode: String }
     Selector { match_labels: Labels }

@@ -217,8 +217,8 @@ pub fn resolve<'r>(resources: &'r [Resource], settings: Settings, wide: MeshWide
 impl<'r> Mesh<'r> {
     fn add(&mut self, resource: &'r Resource) {
         let namespace = resource.subject.namespace.clone();
-        if let Some(namespace) = &namespace {
-            self.namespaces.entry(namespace.clone()).or_default();
+        if let Some(namespace) = namespace.as_ref().filter(|namespace| !self.namespaces.contains_key(*namespace)) {
+            self.namespaces.insert(namespace.clone(), None);
         }
         let namespace = namespace.unwrap_or_default();
         match &resource.spec {
@@ -256,20 +256,20 @@ impl<'r> Mesh<'r> {
             let created = resource.meta.creation_timestamp.as_ref().map_or("", |time| time.value.as_str());
             (created, &resource.subject.name, &resource.subject.namespace)
         };
-        self.services.sort_by_key(|service| (!service.kubernetes, senior(service.resource)));
+        self.services.sort_by_cached_key(|service| (!service.kubernetes, senior(service.resource)));
         let declared: BTreeSet<_> = self.workloads.iter().map(Workload::declared).collect();
         self.workloads.retain(|workload| !workload.is_made_by(&declared));
         self.workloads.sort_by(|a, b| (&a.namespace, &a.name, a.rank()).cmp(&(&b.namespace, &b.name, b.rank())));
         self.workloads.dedup_by(|later, kept| (&later.namespace, &later.name) == (&kept.namespace, &kept.name));
-        self.routings.sort_by_key(|routing| routing.of.seniority());
-        self.traffic.sort_by_key(|traffic| traffic.of.seniority());
-        self.gateways.sort_by_key(Of::seniority);
-        self.peer_authentications.sort_by_key(Of::seniority);
-        self.authorization_policies.sort_by_key(Of::seniority);
-        self.sidecars.sort_by_key(Of::seniority);
-        self.request_authentications.sort_by_key(Of::seniority);
-        self.slices.sort_by_key(Of::seniority);
-        self.entries.sort_by_key(Of::seniority);
+        self.routings.sort_by_cached_key(|routing| routing.of.seniority());
+        self.traffic.sort_by_cached_key(|traffic| traffic.of.seniority());
+        self.gateways.sort_by_cached_key(Of::seniority);
+        self.peer_authentications.sort_by_cached_key(Of::seniority);
+        self.authorization_policies.sort_by_cached_key(Of::seniority);
+        self.sidecars.sort_by_cached_key(Of::seniority);
+        self.request_authentications.sort_by_cached_key(Of::seniority);
+        self.slices.sort_by_cached_key(Of::seniority);
+        self.entries.sort_by_cached_key(Of::seniority);
     }
 
     fn index(&mut self) {
