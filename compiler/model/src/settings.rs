@@ -17,6 +17,8 @@ pub struct Settings {
     pub domain_suffix: Text,
     /// Whether traffic for unknown hosts is stopped.
     pub registry_only: bool,
+    /// How long the first bytes of a connection are waited for, in milliseconds; 0 means as long as it takes.
+    pub detection_timeout_ms: u64,
     /// Whether proxies use mTLS among themselves where nothing is said.
     pub auto_mtls: bool,
     /// How paths are normalized.
@@ -42,6 +44,7 @@ impl Default for Settings {
             root_namespace: "istio-system".into(),
             domain_suffix: "cluster.local".into(),
             registry_only: false,
+            detection_timeout_ms: 0,
             auto_mtls: true,
             path_normalization: Normalization::Base,
             retry: None,
@@ -72,6 +75,7 @@ impl Settings {
         // As in a Sidecar, an empty one means the first of its words.
         settings.registry_only = outbound
             .is_some_and(|policy| policy.mode.as_ref().is_none_or(|mode| mode.value == MeshOutboundMode::RegistryOnly));
+        settings.detection_timeout_ms = config.protocol_detection_timeout.map_or(0, |it| it.value.0.as_millis());
         settings.auto_mtls = config.enable_auto_mtls.as_ref().is_none_or(|auto| auto.value);
         let normalization = config.path_normalization.as_ref().and_then(|it| it.normalization.as_ref());
         settings.path_normalization = match normalization.map(|it| it.value) {

@@ -21,7 +21,7 @@ mod split;
 mod tables;
 
 pub use authorize::{Noted, Peer, Policies, Verdict, Watched};
-pub use connection::{Arriving, Connection, Hello, Incoming, Outgoing, Refusal, Requests};
+pub use connection::{Arriving, Connection, Hello, Incoming, MESH_BYTES, MESH_HTTP, Outgoing, Refusal, Requests};
 pub use cors::{CorsPolicy, Sharing};
 pub use fault::{Faults, drawn, faults, http_of_grpc};
 pub use hash::{hash, hash_of, needs_cookie};

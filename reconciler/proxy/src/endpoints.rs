@@ -57,8 +57,7 @@ impl Directory {
             EndpointSource::Workloads(select) => self.workloads.get(&select.namespace),
             EndpointSource::Declared(select) => self.services.get(&select.host),
             EndpointSource::Dns(_) => return None,
-            // Explicit ports have no original address; the compiler refuses what would need one.
-            EndpointSource::Original => None,
+            EndpointSource::Original | EndpointSource::OriginalAt(_) => None, // clients bring them
         };
         let found = |entry: &Entry| {
             let port = cluster.endpoints.dial(&entry.endpoint)?;

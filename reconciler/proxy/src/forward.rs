@@ -7,6 +7,7 @@
 pub(crate) mod upload;
 pub(crate) mod wishes;
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +64,8 @@ pub(crate) struct Course<'w> {
     pub(crate) path: PathAndQuery,
     /// Where the request belongs, if its cluster asks for that.
     pub(crate) hash: Option<u64>,
+    /// The address of its endpoint, if the client chose that itself.
+    pub(crate) toward: Option<SocketAddr>,
     /// A cookie for the client, that says so.
     pub(crate) cookie: Option<HeaderValue>,
 }
@@ -132,9 +135,11 @@ pub(crate) async fn forward(
     let deadline = Deadline::of(timeout_ms, grpc, &outbound.headers, exchange);
     let mut retrying = Retrying { done: 0, tried: Vec::new(), slot: None };
     loop {
-        let Some(backend) = upstream.choose(&worker.draws, &retrying.tried, course.hash) else {
-            return Err(Box::new(Reply::no_healthy_upstream()));
+        let backend = match course.toward {
+            Some(address) => upstream.toward(address, worker.shared.workers),
+            None => upstream.choose(&worker.draws, &retrying.tried, course.hash),
         };
+        let Some(backend) = backend else { return Err(Box::new(Reply::no_healthy_upstream())) };
         exchange.counted[1] = Some(backend.active.enter());
         let more = policy.filter(|policy| retrying.done < policy.attempts);
         let keep = more.is_some_and(|policy| may_need_again(policy, grpc, upstream));

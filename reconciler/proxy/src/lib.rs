@@ -13,6 +13,7 @@ mod error;
 
 mod accept;
 mod downstream;
+mod heading;
 mod listen;
 mod pace;
 mod stream;

@@ -146,6 +146,7 @@ impl Proxy {
             counters: Default::default(),
             drains: Default::default(),
             connections: Default::default(),
+            workers: workers.get(),
             trusted_proxies,
             log: access_log.map(Log::start).transpose().map_err(ProxyError::Workers)?,
             began: Instant::now(),
@@ -265,7 +266,7 @@ impl Role {
     fn workload_port(self) -> Option<u16> {
         match self {
             Role::Inbound { port, .. } | Role::Gateway { port } => Some(port),
-            Role::Outbound { .. } | Role::OutboundAny => None,
+            Role::Outbound { .. } | Role::OutboundAny | Role::OutboundTo { .. } | Role::OutboundCaptured => None,
         }
     }
 
@@ -286,6 +287,7 @@ async fn keep_house(shared: Weak<Shared>) {
         world.upstreams.iter().for_each(|upstream| upstream.sweep(now));
         if sweep.is_multiple_of(SWEEPS_PER_IDLE) {
             world.upstreams.iter().for_each(|upstream| upstream.close_idle());
+            world.passthrough.close_idle();
             world.inbound.values().for_each(|inbound| inbound.upstream.close_idle());
         }
     }

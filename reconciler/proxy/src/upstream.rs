@@ -4,7 +4,8 @@
 //! May not: send anything; `pool` connects, `forward` tries.
 //! Invariant: an endpoint that stays keeps its connections, its health and its count of requests, whatever else changes.
 
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -25,6 +26,10 @@ use crate::tls::Mutual;
 /// The share of an endpoint that is no longer new.
 const WARM: u32 = 1_000;
 
+/// How many endpoints that clients name themselves are remembered for one cluster. Connections to more are made, and not
+/// kept for the next request.
+const ORIGINALS_MAX: usize = 4_096;
+
 /// A cluster, ready to be sent to.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -39,6 +44,8 @@ pub(crate) struct Upstream {
     /// Somebody may make one connection more.
     pub(crate) freed: Arc<Notify>,
     members: ArcSwap<Members>,
+    /// Endpoints that clients name themselves, in a cluster that has none of its own.
+    originals: ArcSwap<HashMap<SocketAddr, Arc<Backend>>>,
     turn: AtomicUsize,
     gate: Gate,
     /// When outliers were last looked at, in milliseconds since the proxy began.
@@ -133,19 +140,29 @@ impl Upstream {
         upstream
     }
 
+    /// What passes to wherever the client wanted to go, unchanged.
+    pub(crate) fn passthrough(name: &'static str, cluster: Cluster, labels: &Labels) -> Upstream {
+        let service = ServiceName { name: name.into(), ..ServiceName::default() };
+        Upstream { name: name.into(), service: labels.services.number(service), ..Upstream::bare(cluster, None) }
+    }
+
     fn bare(cluster: Cluster, before: Option<&Upstream>) -> Upstream {
         Upstream {
             name: "".into(),
-            cluster,
             service: NameId::UNKNOWN,
             mutual: None,
             usage: before.map(|before| before.usage.clone()).unwrap_or_default(),
             freed: before.map(|before| before.freed.clone()).unwrap_or_default(),
             members: ArcSwap::default(),
+            originals: before
+                .filter(|before| connections_fit(&before.cluster, &cluster))
+                .map(|before| ArcSwap::new(before.originals.load_full()))
+                .unwrap_or_default(),
             turn: AtomicUsize::new(0),
             gate: Gate::default(),
             warmed_s: AtomicU64::new(0),
             swept_ms: AtomicU64::new(before.map_or(0, |before| before.swept_ms.load(Ordering::Relaxed))),
+            cluster,
         }
     }
 
@@ -301,6 +318,66 @@ impl Upstream {
         chosen.map(|number| backend(number).clone())
     }
 
+    /// The endpoint at an address that the client chose; none if the cluster has endpoints of its own, and this is none of
+    /// them.
+    pub(crate) fn toward(&self, address: SocketAddr, workers: usize) -> Option<Arc<Backend>> {
+        let Some(address) = self.cluster.endpoints.original(address) else {
+            let members = self.members.load();
+            // The port that it dialled is the service's, which an endpoint may have under another number.
+            let at = |member: &&Member| member.backend.address.ip() == address.ip();
+            return members.all.iter().find(at).map(|member| member.backend.clone());
+        };
+        if let Some(known) = self.originals.load().get(&address) {
+            return Some(known.clone());
+        }
+        let secure = matches!(self.cluster.tls, ClusterTls::Mutual(_));
+        let fresh = Arc::new(Backend {
+            address,
+            since: Instant::now(),
+            secure,
+            labelled: NameId::UNKNOWN,
+            met: Acquaintance::default(),
+            health: Arc::default(),
+            active: Arc::default(),
+            pool: Pool::new(if self.shares_connections() { 1 } else { workers }),
+        });
+        self.originals.rcu(|known| match known.len() < ORIGINALS_MAX {
+            true => {
+                let mut more = HashMap::clone(known);
+                more.entry(address).or_insert_with(|| fresh.clone());
+                Arc::new(more)
+            }
+            false => known.clone(),
+        });
+        Some(self.originals.load().get(&address).cloned().unwrap_or(fresh))
+    }
+
+    /// An endpoint that speaks the mesh's mTLS; none if none is in.
+    pub(crate) fn choose_secure(&self, draws: &Draws, hash: Option<u64>) -> Option<Arc<Backend>> {
+        let mut avoided = Vec::new();
+        loop {
+            let backend = self.choose(draws, &avoided, hash)?;
+            if backend.secure {
+                return Some(backend);
+            }
+            // Who was tried comes again only when there is nobody else.
+            if avoided.iter().any(|known| Arc::ptr_eq(known, &backend)) {
+                return None;
+            }
+            avoided.push(backend);
+        }
+    }
+
+    /// Whether this is its only endpoint.
+    pub(crate) fn is_at(&self, address: SocketAddr) -> bool {
+        matches!(&*self.members.load().all, [member] if member.backend.address == address)
+    }
+
+    /// Whether one of its endpoints has this address.
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
+        self.members.load().all.iter().any(|member| member.backend.address.ip() == address)
+    }
+
     /// Counts how a try ended. True if the endpoint was taken out for it.
     pub(crate) fn report(&self, backend: &Backend, outcome: Outcome, now: impl FnOnce() -> Duration) -> bool {
         let Some(policy) = &self.cluster.outlier else { return false };
@@ -354,6 +431,18 @@ impl Upstream {
             ms => Duration::from_millis(ms),
         };
         self.members.load().all.iter().for_each(|member| member.backend.pool.close_idle(idle_max));
+        let originals = self.originals.load();
+        originals.values().for_each(|backend| backend.pool.close_idle(idle_max));
+        // Nobody else holds it, nothing is under way, and no connection is kept.
+        let unused = |it: &Arc<Backend>| {
+            it.active.value() == 0 && it.pool.connections.value() == 0 && Arc::strong_count(it) == 1
+        };
+        if originals.values().any(unused) {
+            self.originals.rcu(|known| {
+                let used = known.iter().filter(|(_, backend)| !unused(backend));
+                used.map(|(address, backend)| (*address, backend.clone())).collect::<HashMap<_, _>>()
+            });
+        }
     }
 
     /// How each of its endpoints does.

@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     /// Connections from below.
     pub(crate) connections: Arc<Gauge>,
     pub(crate) log: Option<Log>,
+    /// How many threads serve.
+    pub(crate) workers: usize,
     /// How many proxies in front of a gateway are trusted.
     pub(crate) trusted_proxies: usize,
     /// What durations are counted from.

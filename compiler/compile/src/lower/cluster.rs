@@ -223,7 +223,10 @@ fn endpoints(service: &Service<'_>, port: &ServicePort) -> EndpointSource {
             labels: Vec::new(),
             port: TargetPort::Number(port.number),
         }),
-        EndpointKind::Original => EndpointSource::Original,
+        EndpointKind::Original => match port.target {
+            Target::Number(number) if number != port.number => EndpointSource::OriginalAt(number),
+            _ => EndpointSource::Original,
+        },
         EndpointKind::Alias(host) => EndpointSource::Dns(alias(host, port)),
         EndpointKind::Dns(entry) => EndpointSource::Dns(names(service, entry, port, None)),
     }

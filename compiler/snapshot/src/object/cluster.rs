@@ -1,5 +1,7 @@
 //! Endpoints of a service port, or of a subset of it, and how to talk to them (semantics.md §4).
 
+use std::net::SocketAddr;
+
 use super::Links;
 use crate::format::codec::{choice, record};
 use crate::{Digest, Text};
@@ -162,6 +164,16 @@ impl ClusterSet {
 }
 
 impl EndpointSource {
+    /// The endpoint for a client that asked for an address; none if clients do not choose.
+    #[must_use]
+    pub fn original(&self, asked: SocketAddr) -> Option<SocketAddr> {
+        match self {
+            EndpointSource::Original => Some(asked),
+            EndpointSource::OriginalAt(port) => Some(SocketAddr::new(asked.ip(), *port)),
+            EndpointSource::Workloads(_) | EndpointSource::Declared(_) | EndpointSource::Dns(_) => None,
+        }
+    }
+
     fn narrowed(&self, to: &Subset) -> EndpointSource {
         let with = |labels: &[(Text, Text)]| {
             let mut labels: Vec<(Text, Text)> = labels.iter().chain(&to.labels).cloned().collect();
@@ -177,7 +189,7 @@ impl EndpointSource {
                 EndpointSource::Declared(ServiceSelector { labels: with(&all.labels), ..all.clone() })
             }
             EndpointSource::Dns(_) => EndpointSource::Dns(to.names.clone()),
-            EndpointSource::Original => EndpointSource::Original,
+            EndpointSource::Original | EndpointSource::OriginalAt(_) => self.clone(),
         }
     }
 }
@@ -211,6 +223,8 @@ choice! {
         Dns(Vec<DnsName>) = 2,
         /// The address that the client asked for.
         Original = 3,
+        /// The address that the client asked for, at another port.
+        OriginalAt(u16) = 4,
     }
 }
 

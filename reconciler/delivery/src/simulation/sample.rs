@@ -56,6 +56,7 @@ pub fn mesh(workloads: &[&str], mark: u32) -> Snapshot {
         domain_suffix: "cluster.local".into(),
         registry_only: false,
         path_normalization: PathNormalization::Base,
+        detection_timeout_ms: 0,
         retry: None,
     });
     let mut views = BTreeMap::new();

@@ -1,9 +1,10 @@
 //! A mesh for tests: snapshots made of literals, credentials, and proxies that run them.
 
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
@@ -309,6 +310,7 @@ impl Case {
             mtls,
             service: ORDERS.into(),
             service_namespace: "shop".into(),
+            endpoint: "".into(),
         });
         case
     }
@@ -328,6 +330,7 @@ impl Case {
             domain_suffix: "cluster.local".into(),
             registry_only: false,
             path_normalization: PathNormalization::Base,
+            detection_timeout_ms: 0,
             retry: None,
         });
         let services = self.services.iter().map(|service| (service.host.clone(), objects.insert(service).digest));
@@ -449,4 +452,25 @@ pub(crate) fn config(workload: &str, roles: &[Role]) -> ProxyConfig {
 /// The link that an object has in any snapshot.
 pub(crate) fn link_of<T: ObjectKind>(object: &T) -> Link<T> {
     Objects::default().insert(object)
+}
+
+/// A log that a test reads.
+#[derive(Clone, Default)]
+pub(crate) struct Kept(pub(crate) Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Kept {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
 }

@@ -8,6 +8,7 @@ mod mesh;
 mod server;
 
 mod carrying;
+mod connections;
 mod copying;
 mod faults;
 mod gateway;
