@@ -13,6 +13,12 @@ pub struct KeyPair {
     pub key: Vec<u8>,
 }
 
+/// The name of the Secret that a `credentialName` means: `kubernetes://` before it is the default.
+#[must_use]
+pub fn secret_name(credential: &str) -> &str {
+    credential.strip_prefix("kubernetes://").unwrap_or(credential)
+}
+
 /// The pair of a Secret, or why there is none. Of the two namings the first that is complete counts.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use taut_snapshot::format::codec::Link;
-use taut_snapshot::object::{Bucket, EndpointSource, Object, ObjectKind, Root, View};
+use taut_snapshot::object::{Bucket, ClusterSet, EndpointSource, ObjectKind, Root, View};
 use taut_snapshot::{BadSnapshot, Digest, Objects, Snapshot};
 
 use crate::limits::{LACKING_MAX, PART_BYTES_MAX, PART_OBJECTS_MAX};
@@ -65,7 +65,9 @@ impl Part {
             let bytes = snapshot.objects.bytes(name).ok_or(BadSnapshot::Missing(name))?;
             bytes_sum += bytes.len();
             objects.push((name, bytes.clone()));
-            if let Object::ClusterSet(set) = snapshot.objects.read_any(name)? {
+            // Every object was decoded on the way here; only these are looked at again.
+            if bytes.first() == Some(&ClusterSet::KIND) {
+                let set = snapshot.objects.read(Link::<ClusterSet>::to(name))?;
                 sources.push(set.endpoints); // a subset's are among them
             }
         }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use taut_model::{
-    BoundServer, Client, Host, LabelSet, Leading, ListenPort, key_pair, ports_at, rules_for, server_admits, specificity,
+    BoundServer, Client, Host, LabelSet, Leading, ListenPort, key_pair, ports_at, rules_for, secret_name,
+    server_admits, specificity,
 };
 use taut_resources::{Resource, ServerTlsMode};
 use taut_snapshot::Text;
@@ -178,7 +179,7 @@ impl<'r> Lowering<'_, 'r> {
 
     fn certificate(&mut self, server: &BoundServer<'_>, namespace: &Text) -> Option<Link<Certificate>> {
         let credential = server.server.tls.as_ref()?.credential_name.as_ref()?;
-        let name = credential.strip_prefix("kubernetes://").unwrap_or(credential);
+        let name = secret_name(credential);
         let secret = self.mesh.secrets.get(&(namespace.clone(), name.into()))?;
         let pair = key_pair(secret.spec).ok()?;
         let certificate = Certificate {

@@ -8,7 +8,13 @@ mod port_without_service;
 mod server_dropped;
 mod unknown_secret;
 
+use std::collections::BTreeSet;
+
+use taut_resources::Gateway;
+
+use crate::Text;
 use crate::check::Check;
+use crate::mesh::{Mesh, Of};
 
 pub(super) const CHECKS: &[Check] = &[
     bad_certificate::CHECK,
@@ -19,3 +25,8 @@ pub(super) const CHECKS: &[Check] = &[
     server_dropped::CHECK,
     unknown_secret::CHECK,
 ];
+
+/// Where the pods of a gateway are: its certificates are looked up there.
+fn namespaces_of_pods(mesh: &Mesh<'_>, gateway: &Of<'_, Gateway>) -> BTreeSet<Text> {
+    mesh.pods.selected(None, &gateway.spec.selector).map(|pod| pod.namespace().into()).collect()
+}

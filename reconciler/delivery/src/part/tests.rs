@@ -1,5 +1,7 @@
 //! A member gets its own part, all of it, and nothing else.
 
+use taut_snapshot::object::Object;
+
 use super::*;
 use crate::simulation::mesh;
 

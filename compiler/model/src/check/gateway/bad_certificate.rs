@@ -2,10 +2,10 @@
 
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
-use crate::Text;
+use crate::check::gateway::namespaces_of_pods;
 use crate::check::{Check, about, related};
 use crate::mesh::Mesh;
-use crate::secret::{key_pair, validity};
+use crate::secret::{key_pair, secret_name, validity};
 
 static RULE: Rule = Rule {
     code: "taut::gateway::bad_certificate",
@@ -76,13 +76,10 @@ pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     for gateway in &mesh.gateways {
-        let pods = mesh.pods.selected(None, &gateway.spec.selector);
-        let mut namespaces: Vec<Text> = pods.map(|pod| pod.namespace().into()).collect();
-        namespaces.sort();
-        namespaces.dedup();
+        let namespaces = namespaces_of_pods(mesh, gateway);
         for credential in gateway.spec.servers.iter().filter_map(|server| server.tls.as_ref()?.credential_name.as_ref())
         {
-            let name = credential.strip_prefix("kubernetes://").unwrap_or(credential);
+            let name = secret_name(credential);
             for namespace in &namespaces {
                 let Some(secret) = mesh.secrets.get(&(namespace.clone(), name.into())) else { continue };
                 let Some(why) = fault(secret.spec, mesh.wide.now_s) else { continue };

@@ -2,9 +2,10 @@
 
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
-use crate::Text;
+use crate::check::gateway::namespaces_of_pods;
 use crate::check::{Check, about, listed, related};
 use crate::mesh::Mesh;
+use crate::secret::secret_name;
 
 static RULE: Rule = Rule {
     code: "taut::gateway::unknown_secret",
@@ -58,13 +59,10 @@ pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     for gateway in &mesh.gateways {
-        let pods = mesh.pods.selected(None, &gateway.spec.selector);
-        let mut namespaces: Vec<Text> = pods.map(|pod| pod.namespace().into()).collect();
-        namespaces.sort();
-        namespaces.dedup();
+        let namespaces = namespaces_of_pods(mesh, gateway);
         for server in &gateway.spec.servers {
             let Some(credential) = server.tls.as_ref().and_then(|tls| tls.credential_name.as_ref()) else { continue };
-            let name = credential.strip_prefix("kubernetes://").unwrap_or(credential);
+            let name = secret_name(credential);
             for namespace in &namespaces {
                 if mesh.secrets.contains_key(&(namespace.clone(), name.into())) {
                     continue;

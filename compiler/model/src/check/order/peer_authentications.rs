@@ -1,12 +1,13 @@
 //! Two PeerAuthentications for the same workloads.
 
+use std::collections::BTreeSet;
+
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
-use crate::check::{Check, RELATED_MAX, about, full_name, listed, name_of, place_of, related};
-use crate::mesh::Mesh;
-use crate::mesh::Of;
-use std::collections::{BTreeMap, BTreeSet};
-use taut_resources::PeerAuthentication;
+use crate::check::shared_workloads::{by_namespace, by_workload, others};
+use crate::check::{Check, about, name_of};
+use crate::mesh::{Mesh, Of};
+use taut_resources::{Labels, PeerAuthentication};
 
 static RULE: Rule = Rule {
     code: "taut::order::peer_authentications",
@@ -35,40 +36,30 @@ spec:
 
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
+fn labels<'a>(it: &'a Of<'_, PeerAuthentication>) -> Option<&'a Labels> {
+    it.spec.selector.as_ref().map(|selector| &selector.match_labels)
+}
+
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    let mut groups: BTreeMap<(&str, &str, &str), Vec<&Of<'_, PeerAuthentication>>> = BTreeMap::new();
-    for policy in &mesh.peer_authentications {
-        let labels = policy.spec.selector.as_ref().map(|selector| &selector.match_labels);
-        match labels.filter(|labels| !labels.is_empty()) {
-            None => groups.entry((policy.namespace(), "", "")).or_default().push(policy),
-            Some(labels) => {
-                for pod in mesh.pods.selected(Some(policy.namespace()), labels) {
-                    let name = (pod.namespace(), pod.resource.subject.kind.as_str(), pod.name().as_str());
-                    groups.entry(name).or_default().push(policy);
-                }
-            }
-        }
-    }
+    let all = &mesh.peer_authentications;
+    let mut groups = by_workload(mesh, all.iter().map(|it| (it, labels(it))));
+    groups.extend(by_namespace(all.iter().filter(|it| labels(it).is_none_or(|labels| labels.is_empty()))));
     let mut said = BTreeSet::new();
-    for ((namespace, kind, name), all) in groups.iter().filter(|(_, all)| 1 < all.len()) {
+    for ((namespace, kind, name), group) in groups.iter().filter(|(_, group)| 1 < group.len()) {
         let whom = match *kind {
             "" => format!("all workloads of `{namespace}`"),
             kind => format!("the {kind} `{namespace}/{name}`"),
         };
-        for policy in all {
+        for policy in group {
             // Once for each: workloads that share two policies mostly share them all.
             if !said.insert((policy.namespace().as_str(), policy.name().as_str())) {
                 continue;
             }
-            let others = all.iter().filter(|other| !std::ptr::eq(other.resource, policy.resource));
-            let names = others.clone().map(|other| full_name(other.resource));
-            let message = format!("these are for {whom} as well: {}", listed(names));
+            let (names, related) = others(group, policy, "for the same workloads");
+            let message = format!("these are for {whom} as well: {names}");
             problems.push(Problem {
                 label: "this one".into(),
-                related: others
-                    .take(RELATED_MAX)
-                    .map(|other| related(place_of(other.resource), "for the same workloads"))
-                    .collect(),
+                related,
                 ..about(policy, &RULE, name_of(policy.resource), message, "keep one of them".into())
             });
         }
