@@ -80,6 +80,7 @@ pub(crate) fn system_client() -> Result<Arc<ClientConfig>, String> {
         roots: Roots::System,
         certificate: Default::default(),
         key: Default::default(),
+        revoked: Default::default(),
     };
     outside::config(&tls).map(Arc::new)
 }

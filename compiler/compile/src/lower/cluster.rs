@@ -278,6 +278,7 @@ fn outside(service: &Service<'_>, tls: &ClientTls) -> OutsideTls {
         },
         certificate: if mutual { text(&tls.client_certificate) } else { Text::default() },
         key: if mutual { text(&tls.private_key) } else { Text::default() },
+        revoked: text(&tls.ca_crl),
     }
 }
 

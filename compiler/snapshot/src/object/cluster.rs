@@ -415,6 +415,8 @@ record! {
         pub certificate: Text = 4,
         /// The file with its key.
         pub key: Text = 5,
+        /// The file that says whose certificates count no longer; nobody looks if empty.
+        pub revoked: Text = 6,
     }
 }
 
