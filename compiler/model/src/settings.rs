@@ -1,6 +1,6 @@
 //! What holds for the whole mesh (semantics.md §15).
 
-use taut_resources::{At, HttpRetry, MeshConfig, MeshOutboundMode, Normalization};
+use taut_resources::{At, HttpRetry, LocalityBalancing, MeshConfig, MeshOutboundMode, Normalization};
 
 use crate::Text;
 
@@ -31,6 +31,8 @@ pub struct Settings {
     pub virtual_service_export_to: Vec<Text>,
     /// Who sees destination rules without it.
     pub destination_rule_export_to: Vec<Text>,
+    /// Balancing by locality where no rule says; on if missing.
+    pub locality: Option<LocalityBalancing>,
     /// The names of providers that CUSTOM policies may ask.
     pub authorizers: Vec<Text>,
 }
@@ -51,6 +53,7 @@ impl Default for Settings {
             service_export_to: Vec::new(),
             virtual_service_export_to: Vec::new(),
             destination_rule_export_to: Vec::new(),
+            locality: None,
             authorizers: Vec::new(),
         }
     }
@@ -82,6 +85,7 @@ impl Settings {
             None | Some(Normalization::Default) => Normalization::Base,
             Some(other) => other,
         };
+        settings.locality.clone_from(&config.locality_lb_setting);
         settings.retry.clone_from(&config.default_http_retry_policy);
         settings.service_export_to = texts(&config.default_service_export_to);
         settings.virtual_service_export_to = texts(&config.default_virtual_service_export_to);

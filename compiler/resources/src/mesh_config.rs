@@ -100,7 +100,7 @@ message! {
         /// Who sees destination rules without it.
         default_destination_rule_export_to: Vec<At<Text>> = "defaultDestinationRuleExportTo";
         /// Balancing by locality.
-        locality_lb_setting: Option<LocalityBalancing> = "localityLbSetting", refused("all endpoints count alike: leave it out");
+        locality_lb_setting: Option<LocalityBalancing> = "localityLbSetting";
         /// Balancing by zone.
         zone_aware_lb_setting: Option<ZoneBalancing> = "zoneAwareLbSetting", refused("all endpoints count alike: leave it out");
         /// How often names are looked up again.

@@ -417,6 +417,9 @@ pub(crate) struct Proxy {
     /// A port of a gateway: where the proxy listens for it
     #[arg(long, value_name = "PORT=LISTEN")]
     pub(crate) gateway: Vec<GatewayBind>,
+    /// Where it is, `REGION/ZONE/SUBZONE`; as the label `istio-locality` of its workload says if it is left out
+    #[arg(long, value_name = "PLACE", env = "TAUT_LOCALITY")]
+    pub(crate) locality: Option<String>,
     /// The address that others reach it by
     #[arg(long, value_name = "IP", env = "TAUT_ADVERTISE")]
     pub(crate) advertise: Option<IpAddr>,

@@ -23,6 +23,8 @@ pub struct ProxyConfig {
     pub drain: DrainConfig,
     /// How many proxies in front of a gateway are trusted to say where requests come from (Istio's `numTrustedProxies`).
     pub trusted_proxies: usize,
+    /// Where it is, `region/zone/subzone`; as the workload's label says if none.
+    pub locality: Option<String>,
     /// Where requests are written down; nowhere if none.
     pub access_log: Option<AccessLog>,
 }

@@ -30,6 +30,7 @@ mod balance;
 mod carry;
 mod connect;
 mod forward;
+mod levels;
 mod limits;
 mod mirror;
 mod outlier;

@@ -114,8 +114,18 @@ impl Proxy {
     /// # Errors
     /// If an address cannot be listened on, or there are no threads.
     pub fn start(config: ProxyConfig, identity: LiveIdentity) -> Result<Arc<Proxy>, ProxyError> {
-        let ProxyConfig { name, workload, binds, admin, advertise, workers, drain, trusted_proxies, access_log } =
-            config;
+        let ProxyConfig {
+            name,
+            workload,
+            binds,
+            admin,
+            advertise,
+            workers,
+            drain,
+            trusted_proxies,
+            locality,
+            access_log,
+        } = config;
         if !admin.ip().is_loopback() {
             return Err(ProxyError::AdminNotLocal(admin));
         }
@@ -148,6 +158,7 @@ impl Proxy {
             connections: Default::default(),
             workers: workers.get(),
             trusted_proxies,
+            locality: locality.map(Text::from),
             log: access_log.map(Log::start).transpose().map_err(ProxyError::Workers)?,
             began: Instant::now(),
         });
@@ -257,6 +268,7 @@ impl Proxy {
             identity,
             weight: 0,
             draining: self.shared.drains.stage() != Stage::Serving,
+            locality: self.shared.locality.clone().unwrap_or_default(),
         })
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use taut_delivery::Refused;
 use taut_snapshot::decide::{
-    ClusterId, DEFAULT_RETRY_ATTEMPTS, Destination, Forwarding, GatewayListener, GatewayServer, Tables,
+    ClusterId, DEFAULT_RETRY_ATTEMPTS, Destination, Forwarding, GatewayListener, GatewayServer, Tables, Whereabouts,
 };
 use taut_snapshot::object::{
     Balancer, Certificate, Cluster, ClusterTls, EndpointSource, Limits, MtlsMode, Protocol, Retry, RetryOn, Service,
@@ -213,14 +213,18 @@ fn upstreams(
     }
     let known = before.iter().flat_map(|before| &before.upstreams);
     let known: BTreeMap<_, &Arc<Upstream>> = known.map(|upstream| (key(&upstream.cluster), upstream)).collect();
+    let view = &tables.view;
+    let own = || taut_snapshot::endpoint::locality_of(&view.labels);
+    let here =
+        Arc::new(Whereabouts { locality: shared.locality.clone().unwrap_or_else(own), labels: view.labels.clone() });
     let (mut all, mut fresh) = (Vec::with_capacity(tables.clusters().len()), Vec::new());
     for cluster in tables.clusters() {
         let before = known.get(&key(cluster)).map(|known| Arc::clone(known));
-        if let Some(same) = before.as_ref().filter(|before| before.cluster == *cluster) {
+        if let Some(same) = before.as_ref().filter(|before| before.cluster == *cluster && *before.here == *here) {
             all.push(same.clone());
             continue;
         }
-        let upstream = Upstream::new(cluster.clone(), &shared.identity, &shared.labels, before.as_deref())?;
+        let upstream = Upstream::new(cluster.clone(), &here, &shared.identity, &shared.labels, before.as_deref())?;
         let upstream = Arc::new(upstream);
         all.push(upstream.clone());
         fresh.push(Fresh { upstream, before });
@@ -300,6 +304,7 @@ fn own_cluster(host: Text, port: u16, namespace: Text, protocol: Protocol, endpo
         idle_timeout_ms: APPLICATION_IDLE_MS,
         warmup: None,
         wire: None,
+        locality: None,
     }
 }
 

@@ -59,6 +59,31 @@ record! {
         pub warmup: Option<Warmup> = 8,
         /// What else holds for connections.
         pub wire: Option<Wire> = 9,
+        /// Which endpoints are preferred by where they are; none if missing.
+        pub locality: Option<Locality> = 10,
+    }
+}
+
+record! {
+    /// Which endpoints are preferred by where they are (semantics.md §4.6).
+    pub struct Locality {
+        /// The shares of other localities, by the client's; the first that covers it counts, and then nothing else does.
+        pub distribute: Vec<Distribution> = 1,
+        /// The region that takes over from another.
+        pub failover: Vec<(Text, Text)> = 2,
+        /// Labels that the client and near endpoints have in common, `name` or `name=value`, the most important first; the
+        /// locality itself if there are none.
+        pub labels: Vec<Text> = 3,
+    }
+}
+
+record! {
+    /// The shares of one locality's traffic.
+    pub struct Distribution {
+        /// The clients' locality, `region/zone/subzone`; it may end early, or with a star.
+        pub from: Text = 1,
+        /// The endpoints' localities, with their shares.
+        pub to: Vec<(Text, u32)> = 2,
     }
 }
 
@@ -133,6 +158,8 @@ pub struct Cluster {
     pub warmup: Option<Warmup>,
     /// What else holds for connections.
     pub wire: Option<Wire>,
+    /// Which endpoints are preferred by where they are; none if missing.
+    pub locality: Option<Locality>,
 }
 
 impl ClusterSet {
@@ -159,6 +186,7 @@ impl ClusterSet {
             idle_timeout_ms: traffic.idle_timeout_ms,
             warmup: traffic.warmup,
             wire: traffic.wire,
+            locality: traffic.locality,
         })
     }
 }
@@ -271,6 +299,8 @@ record! {
         pub port: u16 = 2,
         /// Its share.
         pub weight: u32 = 3,
+        /// Where its addresses are, `region/zone/subzone`.
+        pub locality: Text = 4,
     }
 }
 

@@ -94,6 +94,7 @@ async fn proxy(args: Proxy, output: &mut Output, shutdown: watch::Receiver<bool>
             deadline: args.drain_deadline.unwrap_or(Duration::from_secs(30)),
         },
         trusted_proxies: args.trusted_proxies,
+        locality: args.locality,
         access_log: args
             .access_log
             .as_deref()

@@ -96,6 +96,7 @@ pub(crate) fn cluster(subset: &str) -> Cluster {
         idle_timeout_ms: 60_000,
         warmup: None,
         wire: None,
+        locality: None,
     }
 }
 
@@ -114,6 +115,7 @@ pub(crate) fn endpoint(name: &str, version: &str, address: SocketAddr) -> Endpoi
         identity: "".into(),
         weight: 1,
         draining: false,
+        locality: "".into(),
     }
 }
 
@@ -136,6 +138,7 @@ pub(crate) fn set(cluster: &Cluster) -> ClusterSet {
             idle_timeout_ms: it.idle_timeout_ms,
             warmup: it.warmup,
             wire: it.wire,
+            locality: it.locality,
         },
         subsets: if subset.name.is_empty() { vec![] } else { vec![subset] },
     }
@@ -445,6 +448,7 @@ pub(crate) fn config(workload: &str, roles: &[Role]) -> ProxyConfig {
         workers: NonZeroUsize::new(2).unwrap(),
         drain: DrainConfig { notice: Duration::ZERO, deadline: Duration::from_secs(10) },
         trusted_proxies: 0,
+        locality: None,
         access_log: None,
     }
 }

@@ -14,6 +14,7 @@ mod faults;
 mod gateway;
 mod hashing;
 mod lifecycle;
+mod nearness;
 mod observing;
 mod outside;
 mod resilience;
