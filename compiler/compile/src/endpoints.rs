@@ -51,6 +51,7 @@ pub(crate) fn declared(mesh: &Mesh<'_>) -> EndpointSet {
             identity: identity(mesh, &workload.namespace, account),
             weight: 0,
             draining: false,
+            locality: Text::default(),
         });
     }
     EndpointSet { endpoints: found.into_values().collect() }
@@ -114,6 +115,7 @@ fn of_slice(mesh: &Mesh<'_>, slice: &taut_model::Of<'_, taut_resources::Endpoint
                 identity: Text::default(),
                 weight: 0,
                 draining: false,
+                locality: Text::default(),
             })
         })
         .collect()
@@ -145,6 +147,7 @@ fn workload_endpoint(
         identity,
         weight: entry.weight.as_ref().map_or(0, |weight| weight.value),
         draining: false,
+        locality: entry.locality.as_ref().map(|it| it.value.clone()).unwrap_or_default(),
     }
 }
 

@@ -115,6 +115,7 @@ impl<'m, 'r> Lowering<'m, 'r> {
                 Normalization::DecodeAndMergeSlashes => PathNormalization::DecodeAndMergeSlashes,
             },
             retry: settings.retry.as_ref().map(route::mesh_retry),
+            detection_timeout_ms: settings.detection_timeout_ms,
         });
         let has_streams = |number: &usize| {
             let spec = mesh.routings[*number].of.spec;

@@ -1,6 +1,6 @@
 //! What holds for the whole mesh (semantics.md §15).
 
-use taut_resources::{At, HttpRetry, MeshConfig, MeshOutboundMode, Normalization};
+use taut_resources::{At, HttpRetry, LocalityBalancing, MeshConfig, MeshOutboundMode, Normalization};
 
 use crate::Text;
 
@@ -17,6 +17,8 @@ pub struct Settings {
     pub domain_suffix: Text,
     /// Whether traffic for unknown hosts is stopped.
     pub registry_only: bool,
+    /// How long the first bytes of a connection are waited for, in milliseconds; 0 means as long as it takes.
+    pub detection_timeout_ms: u64,
     /// Whether proxies use mTLS among themselves where nothing is said.
     pub auto_mtls: bool,
     /// How paths are normalized.
@@ -29,6 +31,8 @@ pub struct Settings {
     pub virtual_service_export_to: Vec<Text>,
     /// Who sees destination rules without it.
     pub destination_rule_export_to: Vec<Text>,
+    /// Balancing by locality where no rule says; on if missing.
+    pub locality: Option<LocalityBalancing>,
     /// The names of providers that CUSTOM policies may ask.
     pub authorizers: Vec<Text>,
 }
@@ -42,12 +46,14 @@ impl Default for Settings {
             root_namespace: "istio-system".into(),
             domain_suffix: "cluster.local".into(),
             registry_only: false,
+            detection_timeout_ms: 0,
             auto_mtls: true,
             path_normalization: Normalization::Base,
             retry: None,
             service_export_to: Vec::new(),
             virtual_service_export_to: Vec::new(),
             destination_rule_export_to: Vec::new(),
+            locality: None,
             authorizers: Vec::new(),
         }
     }
@@ -72,12 +78,14 @@ impl Settings {
         // As in a Sidecar, an empty one means the first of its words.
         settings.registry_only = outbound
             .is_some_and(|policy| policy.mode.as_ref().is_none_or(|mode| mode.value == MeshOutboundMode::RegistryOnly));
+        settings.detection_timeout_ms = config.protocol_detection_timeout.map_or(0, |it| it.value.0.as_millis());
         settings.auto_mtls = config.enable_auto_mtls.as_ref().is_none_or(|auto| auto.value);
         let normalization = config.path_normalization.as_ref().and_then(|it| it.normalization.as_ref());
         settings.path_normalization = match normalization.map(|it| it.value) {
             None | Some(Normalization::Default) => Normalization::Base,
             Some(other) => other,
         };
+        settings.locality.clone_from(&config.locality_lb_setting);
         settings.retry.clone_from(&config.default_http_retry_policy);
         settings.service_export_to = texts(&config.default_service_export_to);
         settings.virtual_service_export_to = texts(&config.default_virtual_service_export_to);

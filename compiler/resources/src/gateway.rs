@@ -60,11 +60,11 @@ const PROTOCOLS: &[(&str, bool)] = &[
     ("GRPC", true),
     ("GRPC-WEB", false),
     ("HTTP2", true),
-    ("MONGO", false),
-    ("REDIS", false),
-    ("MYSQL", false),
-    ("TCP", false),
-    ("TLS", false),
+    ("MONGO", true),
+    ("REDIS", true),
+    ("MYSQL", true),
+    ("TCP", true),
+    ("TLS", true),
 ];
 
 impl Gateway {
@@ -111,9 +111,8 @@ impl Server {
         }
         if ends_tls && tls.mode.is_none() {
             // The trap of semantics.md §5.1: it validates, and never ends TLS.
-            let message =
-                "without a `mode`, TLS is passed through and never ended, which is not carried to the data plane";
-            cx.say(&rules::UNSUPPORTED_VALUE, tls.span, message, "add `mode: SIMPLE`");
+            let message = "without a `mode`, TLS is passed through and never ended";
+            cx.say(&rules::DOUBTFUL, tls.span, message, "write `mode: SIMPLE` to end it, or `mode: PASSTHROUGH`");
         }
     }
 
@@ -131,7 +130,7 @@ impl Server {
             }
             Some((_, false)) => {
                 let message = format!("the protocol `{}` is not carried to the data plane", protocol.value);
-                cx.say(&rules::UNSUPPORTED_VALUE, protocol.span, message, "use HTTP, HTTPS, HTTP2 or GRPC");
+                cx.say(&rules::UNSUPPORTED_VALUE, protocol.span, message, "use HTTP2 or GRPC");
             }
             Some((_, true)) => {}
         }

@@ -171,8 +171,7 @@ kinds! {
 
     "WorkloadGroup" in "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] namespaced RequiredSpec
         refused("declare each workload with a WorkloadEntry") => WorkloadGroup(WorkloadGroup);
-    "Sidecar" in "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] namespaced Spec
-        refused("every workload sees what `exportTo` shows it: limit that instead") => Sidecar(Sidecar);
+    "Sidecar" in "networking.istio.io" ["v1", "v1beta1", "v1alpha3"] namespaced Spec carried => Sidecar(Sidecar);
     "ProxyConfig" in "networking.istio.io" ["v1beta1"] namespaced Spec
         refused("set the proxy's options on its command line") => ProxyConfig(ProxyConfig);
     "EnvoyFilter" in "networking.istio.io" ["v1alpha3"] namespaced Spec

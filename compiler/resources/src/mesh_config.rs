@@ -60,7 +60,7 @@ message! {
         /// How long a tunnel may be idle.
         hbone_idle_timeout: Option<At<DurationOrZero>> = "hboneIdleTimeout", inert("there are no tunnels without ambient mode");
         /// How long the first bytes may take; 0s waits for ever.
-        protocol_detection_timeout: Option<At<DurationOrZero>> = "protocolDetectionTimeout", refused("name the protocol of each port");
+        protocol_detection_timeout: Option<At<DurationOrZero>> = "protocolDetectionTimeout";
         /// Probes of the operating system on idle connections.
         tcp_keepalive: Option<TcpKeepalive> = "tcpKeepalive", refused("idle connections are closed after `idleTimeout`");
         /// The class of Ingresses that Istio serves.
@@ -86,21 +86,21 @@ message! {
         /// How proxies run.
         default_config: Option<DefaultProxyConfig> = "defaultConfig", refused("set the proxy's options on its command line");
         /// What happens to traffic for unknown hosts.
-        outbound_traffic_policy: Option<MeshOutboundPolicy> = "outboundTrafficPolicy", refused("only declared hosts are known: write ServiceEntries");
+        outbound_traffic_policy: Option<MeshOutboundPolicy> = "outboundTrafficPolicy";
         /// Where inbound connections go.
         inbound_traffic_policy: Option<MeshInboundPolicy> = "inboundTrafficPolicy", refused("the proxy dials the address on its command line");
         /// Whether proxies use mTLS by themselves.
-        enable_auto_mtls: Option<At<bool>> = "enableAutoMtls", refused("write DestinationRules with `tls: {mode: DISABLE}`");
+        enable_auto_mtls: Option<At<bool>> = "enableAutoMtls";
         /// Other roots.
         ca_certificates: Vec<CertificateAuthority> = "caCertificates", refused("import roots with the certificate authority");
         /// Who sees services without `exportTo`.
-        default_service_export_to: Vec<At<Text>> = "defaultServiceExportTo", refused("write `exportTo` in each");
+        default_service_export_to: Vec<At<Text>> = "defaultServiceExportTo";
         /// Who sees virtual services without it.
-        default_virtual_service_export_to: Vec<At<Text>> = "defaultVirtualServiceExportTo", refused("write `exportTo` in each");
+        default_virtual_service_export_to: Vec<At<Text>> = "defaultVirtualServiceExportTo";
         /// Who sees destination rules without it.
-        default_destination_rule_export_to: Vec<At<Text>> = "defaultDestinationRuleExportTo", refused("write `exportTo` in each");
+        default_destination_rule_export_to: Vec<At<Text>> = "defaultDestinationRuleExportTo";
         /// Balancing by locality.
-        locality_lb_setting: Option<LocalityBalancing> = "localityLbSetting", refused("all endpoints count alike: leave it out");
+        locality_lb_setting: Option<LocalityBalancing> = "localityLbSetting";
         /// Balancing by zone.
         zone_aware_lb_setting: Option<ZoneBalancing> = "zoneAwareLbSetting", refused("all endpoints count alike: leave it out");
         /// How often names are looked up again.
@@ -128,9 +128,9 @@ message! {
         /// Which namespaces count; all if empty.
         discovery_selectors: Vec<LabelSelector> = "discoverySelectors", refused("keep other namespaces out of the folder that Taut reads");
         /// How paths are normalized.
-        path_normalization: Option<PathNormalization> = "pathNormalization", refused("paths are normalized as with BASE");
+        path_normalization: Option<PathNormalization> = "pathNormalization";
         /// When and how often to try again.
-        default_http_retry_policy: Option<HttpRetry> = "defaultHttpRetryPolicy", refused("write `retries` in VirtualServices");
+        default_http_retry_policy: Option<HttpRetry> = "defaultHttpRetryPolicy";
         /// The same at the server.
         default_inbound_http_retry_policy: Option<HttpRetry> = "defaultInboundHttpRetryPolicy", refused("write `retries` in VirtualServices");
         /// TLS within the mesh.
@@ -183,7 +183,7 @@ keyword! {
         /// It passes.
         AllowAny = "ALLOW_ANY";
         /// Its host is looked up.
-        AllowAnyDynamicDns = "ALLOW_ANY_DYNAMIC_DNS";
+        AllowAnyDynamicDns = "ALLOW_ANY_DYNAMIC_DNS", refused("use `mode: ALLOW_ANY`");
     }
 }
 

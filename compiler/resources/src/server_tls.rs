@@ -10,15 +10,15 @@ keyword! {
     /// What is done with TLS.
     pub enum ServerTlsMode {
         /// Passes it on by server name.
-        Passthrough = "PASSTHROUGH", refused("use `mode: SIMPLE` with `credentialName`");
+        Passthrough = "PASSTHROUGH";
         /// Ends it.
         Simple = "SIMPLE";
         /// Ends it, and asks for a certificate.
         Mutual = "MUTUAL", refused("use `mode: SIMPLE`, and authenticate clients in the service");
         /// Passes it on to the service that the server name encodes.
-        AutoPassthrough = "AUTO_PASSTHROUGH", refused("use `mode: SIMPLE` with `credentialName`");
+        AutoPassthrough = "AUTO_PASSTHROUGH";
         /// Ends the mesh's own mTLS.
-        IstioMutual = "ISTIO_MUTUAL", refused("use `mode: SIMPLE` with `credentialName`");
+        IstioMutual = "ISTIO_MUTUAL";
         /// Ends it, and checks a certificate if there is one.
         OptionalMutual = "OPTIONAL_MUTUAL", refused("use `mode: SIMPLE`, and authenticate clients in the service");
     }

@@ -25,7 +25,7 @@ keyword! {
     /// How the endpoints are found.
     pub enum Resolution {
         /// The client's own choice of address is kept.
-        None = "NONE", refused("without capture a client's own address is not known: use `resolution: DNS`, or `STATIC` with endpoints");
+        None = "NONE";
         /// The endpoints are listed.
         Static = "STATIC";
         /// The names of the endpoints, or of the hosts, are looked up; every address counts.
@@ -111,16 +111,6 @@ impl ServiceEntry {
         }
         self.check_endpoints(resolution, cx);
         check_export_to(&self.export_to, true, cx);
-        if self.resolution.is_none() {
-            // Missing means NONE, which is refused above where it is written out.
-            let message = "a missing `resolution` means `NONE`, which is not carried to the data plane";
-            cx.say(
-                &rules::UNSUPPORTED_VALUE,
-                self.span,
-                message,
-                "add `resolution: DNS`, or `resolution: STATIC` with endpoints",
-            );
-        }
     }
 
     fn check_hosts(&self, resolution: Resolution, cx: &mut Reader<'_>) {

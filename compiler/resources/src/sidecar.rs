@@ -21,7 +21,7 @@ message! {
         /// What they know of other services; everything if missing.
         egress: Vec<EgressListener> = "egress";
         /// Limits of what they accept.
-        inbound_connection_pool: Option<ConnectionPool> = "inboundConnectionPool";
+        inbound_connection_pool: Option<ConnectionPool> = "inboundConnectionPool", refused("limit connections where they come from: write a DestinationRule");
         /// What happens to traffic for hosts that they do not know.
         outbound_traffic_policy: Option<OutboundTrafficPolicy> = "outboundTrafficPolicy";
     }
@@ -60,15 +60,15 @@ message! {
         /// The port.
         port: SidecarPort = "port";
         /// The address to listen on.
-        bind: Option<At<Text>> = "bind", if_set(IP);
+        bind: Option<At<Text>> = "bind", if_set(IP), refused("the proxy listens on the addresses of its command line");
         /// How connections get there.
-        capture_mode: Option<At<CaptureMode>> = "captureMode";
+        capture_mode: Option<At<CaptureMode>> = "captureMode", inert("the command line of the proxy says how connections get to it");
         /// Where they go: an address of the workload itself.
         default_endpoint: Option<At<Text>> = "defaultEndpoint", if_set(DEFAULT_ENDPOINT);
         /// TLS for clients outside the mesh.
-        tls: Option<ServerTls> = "tls";
+        tls: Option<ServerTls> = "tls", refused("end TLS for clients outside the mesh at a gateway");
         /// Limits.
-        connection_pool: Option<ConnectionPool> = "connectionPool";
+        connection_pool: Option<ConnectionPool> = "connectionPool", refused("limit connections where they come from: write a DestinationRule");
     }
     where check(IngressListener::check);
 }
@@ -81,7 +81,7 @@ message! {
         /// The address to listen on.
         bind: Option<At<Text>> = "bind", if_set(BIND);
         /// How connections get there.
-        capture_mode: Option<At<CaptureMode>> = "captureMode";
+        capture_mode: Option<At<CaptureMode>> = "captureMode", inert("the command line of the proxy says how connections get to it");
         /// The hosts, each `namespace/name`.
         hosts: Vec<At<Text>> = "hosts", required, items(1..), is(EGRESS_HOST);
     }
@@ -163,6 +163,10 @@ impl IngressListener {
         if self.port.number() == 0 {
             cx.say(&rules::NEEDED, self.port.span, "a listener needs a port", "add `number:` with the port");
         }
+        if let Some(endpoint) = self.default_endpoint.as_ref().filter(|it| it.starts_with("unix://")) {
+            let message = "a socket in the file system is not carried to the data plane";
+            cx.say(&rules::UNSUPPORTED_VALUE, endpoint.span, message, "write `127.0.0.1:` with the application's port");
+        }
         let http = ["HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY", ""].contains(&protocol.as_str());
         if let Some(limits) = self.connection_pool.as_ref().and_then(|pool| pool.http.as_ref()).filter(|_| !http) {
             let message = format!("limits of requests do nothing on a port of protocol {protocol}");
@@ -205,6 +209,10 @@ impl EgressListener {
             }
         }
         let socket = text(&self.bind).starts_with("unix://");
+        if let Some(bind) = self.bind.as_ref().filter(|_| socket) {
+            let message = "a socket in the file system is not carried to the data plane";
+            cx.say(&rules::UNSUPPORTED_VALUE, bind.span, message, "write an IP address and a port");
+        }
         let captured = self.capture_mode.is_some_and(|mode| mode.value == CaptureMode::Iptables);
         let Some(port) = &self.port else {
             if socket {

@@ -30,9 +30,9 @@ message! {
         /// HTTP rules, tried in order.
         http: Vec<HttpRoute> = "http";
         /// TLS rules by server name.
-        tls: Vec<TlsRoute> = "tls", refused("route TLS by server name with `http` rules on a gateway that terminates it");
+        tls: Vec<TlsRoute> = "tls";
         /// TCP rules.
-        tcp: Vec<TcpRoute> = "tcp", refused("TCP traffic goes to its service as it is: leave `tcp` out");
+        tcp: Vec<TcpRoute> = "tcp";
         /// The namespaces whose proxies may use it.
         export_to: Vec<At<Text>> = "exportTo";
     }
@@ -53,7 +53,7 @@ message! {
         /// Answers without asking anyone.
         direct_response: Option<Box<HttpDirectResponse>> = "directResponse";
         /// Continues with the rules of another VirtualService.
-        delegate: Option<Box<Delegate>> = "delegate", refused("write the delegate's rules here");
+        delegate: Option<Box<Delegate>> = "delegate";
         /// Changes the path or host on the way.
         rewrite: Option<Box<HttpRewrite>> = "rewrite";
         /// The most that the whole exchange may take; no limit if missing.

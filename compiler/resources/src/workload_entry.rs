@@ -20,7 +20,7 @@ message! {
         /// The network it is in.
         network: Option<At<Text>> = "network", chars(..=2048), refused("all endpoints must be reachable directly: leave `network` out");
         /// Region, zone and subzone.
-        locality: Option<At<Text>> = "locality", chars(..=2048), refused("locality does not yet steer traffic: leave `locality` out");
+        locality: Option<At<Text>> = "locality", chars(..=2048);
         /// Its share of the traffic, 1 if missing.
         weight: Option<At<u32>> = "weight";
         /// The service account it runs as; with it, the mesh speaks mTLS to it.

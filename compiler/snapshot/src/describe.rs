@@ -297,6 +297,7 @@ impl Page<'_> {
                 format!("addresses of {}", names.join(", "))
             }
             EndpointSource::Original => "the address that the client asked for".to_owned(),
+            EndpointSource::OriginalAt(port) => format!("the address that the client asked for, at port {port}"),
         });
         match &cluster.tls {
             ClusterTls::Plain => words.push("plaintext".into()),

@@ -34,6 +34,8 @@ record! {
         pub weight: u32 = 7,
         /// Whether it says that it should get no new requests.
         pub draining: bool = 8,
+        /// Where it is, `region/zone/subzone`; as its label says if empty.
+        pub locality: Text = 9,
     }
 }
 
@@ -61,7 +63,23 @@ record! {
     }
 }
 
+/// The label by which a workload says where it is, with dots for slashes (semantics.md §4.6).
+const LOCALITY_LABEL: &str = "istio-locality";
+
+/// Where a workload with some labels is, `region/zone/subzone`; empty if they do not say.
+#[must_use]
+pub fn locality_of(labels: &[(Text, Text)]) -> Text {
+    let label = labels.iter().find(|(name, _)| name == LOCALITY_LABEL);
+    label.map_or_else(Text::default, |(_, value)| value.replace('.', "/").into())
+}
+
 impl Endpoint {
+    /// Where it is, `region/zone/subzone`; empty if nobody says.
+    #[must_use]
+    pub fn place(&self) -> Text {
+        if self.locality.is_empty() { locality_of(&self.labels) } else { self.locality.clone() }
+    }
+
     fn port(&self, wanted: &TargetPort) -> Option<&EndpointPort> {
         let of = |port: &&EndpointPort| match wanted {
             TargetPort::Number(number) => port.number == *number,

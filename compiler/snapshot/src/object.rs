@@ -25,9 +25,9 @@ pub use authz::{
 };
 pub use certificate::Certificate;
 pub use cluster::{
-    Balancer, Cluster, ClusterSet, ClusterTls, DnsName, EndpointSource, HashCookie, HashKey, HashTable, Hashing,
-    Identities, Keepalive, Limits, Outlier, OutsideTls, Protocol, RetryBudget, Roots, ServiceSelector, Subset,
-    TargetPort, Traffic, Warmup, Wire, WorkloadSelector, cluster_name,
+    Balancer, Cluster, ClusterSet, ClusterTls, Distribution, DnsName, EndpointSource, HashCookie, HashKey, HashTable,
+    Hashing, Identities, Keepalive, Limits, Locality, Outlier, OutsideTls, Protocol, RetryBudget, Roots,
+    ServiceSelector, Subset, TargetPort, Traffic, Warmup, Wire, WorkloadSelector, cluster_name,
 };
 pub use connection::{ConnectionRule, ConnectionTable, ConnectionTarget};
 pub use fault::{Abort, AbortStatus, Cors, Delay, Fault};
@@ -51,6 +51,7 @@ macro_rules! objects {
         /// An object of any kind.
         #[derive(Clone, Debug, PartialEq, Eq)]
         #[expect(missing_docs, reason = "each is documented at its type")]
+        #[expect(clippy::large_enum_variant, reason = "one is read at a time, to be looked at and let go")]
         pub enum Object {
             $($Type($Type),)*
         }

@@ -334,6 +334,9 @@ pub(crate) struct Reconcile {
     /// The folder of the mesh in the repository; all of it if none is named
     #[arg(long, value_name = "FOLDER", env = "TAUT_PATH")]
     pub(crate) path: Option<String>,
+    /// The file with MeshConfig, as it is called in the repository
+    #[arg(long, value_name = "FILE", env = "TAUT_MESH_CONFIG")]
+    pub(crate) mesh_config: Option<String>,
     /// How often to look at the repository, whatever else is seen
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, env = "TAUT_POLL")]
     pub(crate) poll: Duration,
@@ -437,12 +440,16 @@ pub(crate) struct Proxy {
     /// A port of the workload: where the proxy listens for it, and where the application does
     #[arg(long, value_name = "PORT=LISTEN,APPLICATION")]
     pub(crate) inbound: Vec<InboundBind>,
-    /// A port of services: where the application asks for it; `any` takes the port from the Host header
+    /// What the application asks of others, and where: a port of services, or `ADDRESS:PORT`; `any` takes the port from the
+    /// Host header, `captured` takes what the kernel redirects (iptables REDIRECT)
     #[arg(long, value_name = "PORT=LISTEN")]
     pub(crate) outbound: Vec<OutboundBind>,
     /// A port of a gateway: where the proxy listens for it
     #[arg(long, value_name = "PORT=LISTEN")]
     pub(crate) gateway: Vec<GatewayBind>,
+    /// Where it is, `REGION/ZONE/SUBZONE`; as the label `istio-locality` of its workload says if it is left out
+    #[arg(long, value_name = "PLACE", env = "TAUT_LOCALITY")]
+    pub(crate) locality: Option<String>,
     /// The address that others reach it by
     #[arg(long, value_name = "IP", env = "TAUT_ADVERTISE")]
     pub(crate) advertise: Option<IpAddr>,

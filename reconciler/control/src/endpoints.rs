@@ -64,7 +64,7 @@ impl<'s> Sources<'s> {
                 EndpointSource::Workloads(select) => Owner::Workload(select.namespace.clone()),
                 EndpointSource::Declared(select) => Owner::Service(select.host.clone()),
                 // The member looks these up itself, or needs none.
-                EndpointSource::Dns(_) | EndpointSource::Original => continue,
+                EndpointSource::Dns(_) | EndpointSource::Original | EndpointSource::OriginalAt(_) => continue,
             };
             by_owner.entry(owner).or_default().push(source);
         }

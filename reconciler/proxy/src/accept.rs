@@ -2,31 +2,38 @@
 //!
 //! Owns: which connections a port takes (semantics.md §2.2, §9.2, §5.4), ending TLS, and who the client proved to be.
 //! May not: look at a request.
+//! Invariant: nothing of a connection holds the world that it was decided by; it may outlive many.
 
 pub(crate) mod sniff;
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
+use rustls::ServerConfig;
+use socket2::SockRef;
 use taut_snapshot::Text;
-use taut_snapshot::object::{MtlsMode, Protocol};
-use tokio::io::AsyncRead;
+use taut_snapshot::decide::Refusal;
+use taut_snapshot::object::ServerTls;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, TlsStream, server};
+use tokio_rustls::{TlsAcceptor, TlsStream, server};
 
-use crate::carry::carry;
+use crate::authorize::authorize;
+use crate::carry::{Carrying, carry};
 use crate::config::Role;
 use crate::downstream::{Connection, PeerIdentity, Tls, serve_http};
 use crate::headers::forwarded_cert;
+use crate::heading::{Becomes, Heading, Nowhere, arriving, leaving, looks};
 use crate::pace::{IDLE_MAX, Pace};
 use crate::stream::Stream;
 use crate::telemetry::peer::Acquaintance;
 use crate::worker::Worker;
 use crate::world::World;
-use sniff::{Rewound, Speech, sniff};
+use sniff::{Rewound, Seen, Speech, sniff};
 
 /// The most connections from below. Each takes a descriptor, and its requests another: beyond this, systems with usual
 /// limits have none left, and then nobody is served.
@@ -47,9 +54,30 @@ pub(crate) async fn serve_connection(worker: Arc<Worker>, role: Role, stream: Tc
         shared.counters.connections_over_limit.add_one();
         return;
     };
-    let connection = Accepted { worker, role, remote };
-    if let Err(error) = connection.serve(stream).await {
-        tracing::debug!(%remote, ?role, %error, "a connection was not served");
+    let settled = async {
+        let local = stream.local_addr()?;
+        stream.set_nodelay(true)?;
+        let dialled = dialled(role, &stream, local);
+        Accepted { worker, role, remote, local, dialled }.settle(stream).await
+    };
+    match settled.await {
+        Ok(Settled::Http(stream, connection)) => serve_http(stream, connection).await,
+        Ok(Settled::Bytes(stream, connection, carrying)) => carry(stream, connection, carrying).await,
+        Err(error) => tracing::debug!(%remote, ?role, %error, "a connection was not served"),
+    }
+}
+
+/// The address that the client asked for, if it is not the one that it reached.
+fn dialled(role: Role, stream: &TcpStream, local: SocketAddr) -> Option<SocketAddr> {
+    match role {
+        Role::OutboundTo { address } => Some(address),
+        Role::OutboundCaptured => {
+            let socket = SockRef::from(stream);
+            let asked = if local.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
+            // Whoever came here by itself would be sent here again.
+            asked.ok().and_then(|asked| asked.as_socket()).filter(|asked| *asked != local)
+        }
+        Role::Inbound { .. } | Role::Outbound { .. } | Role::OutboundAny | Role::Gateway { .. } => None,
     }
 }
 
@@ -58,31 +86,42 @@ struct Accepted {
     worker: Arc<Worker>,
     role: Role,
     remote: SocketAddr,
+    local: SocketAddr,
+    dialled: Option<SocketAddr>,
+}
+
+/// What a connection carries.
+enum Settled {
+    Http(Rewound<Stream>, Connection),
+    Bytes(Rewound<Stream>, Connection, Carrying),
+}
+
+/// The first bytes of a connection, which are read again by whoever serves it.
+struct Begun {
+    seen: Seen,
+    stream: Rewound<TcpStream>,
 }
 
 impl Accepted {
-    async fn serve(self, stream: TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let local = stream.local_addr()?;
+    async fn settle(self, stream: TcpStream) -> io::Result<Settled> {
         let world = match self.worker.shared.world.load_full() {
             Some(world) => Some(world),
             None => self.first_world().await,
         };
-        match (self.role, world) {
-            (_, None) => {
-                // Requests are answered with the reason; a handshake could not be.
-                let (speech, stream) = self.first_bytes(stream).await?;
-                self.http(stream.map(Stream::Plain), speech, local, None).await;
-                Ok(())
+        let Some(world) = world else {
+            // Requests are answered with the reason; a handshake could not be.
+            let begun = self.begin(stream, true, Duration::ZERO).await?;
+            return Ok(self.plain_http(begun));
+        };
+        match self.role {
+            Role::Inbound { port, .. } => self.inbound(stream, port, &world).await,
+            Role::Outbound { port } => self.outbound(stream, port, &world).await,
+            Role::OutboundAny => {
+                let begun = self.begin(stream, true, Duration::ZERO).await?;
+                Ok(self.plain_http(begun))
             }
-            (Role::Inbound { port, .. }, Some(world)) => self.inbound(stream, local, port, &world).await,
-            (Role::Outbound { port }, Some(world)) => self.outbound(stream, local, port, &world).await,
-            (Role::OutboundAny, Some(_)) => {
-                let (speech, stream) = self.first_bytes(stream).await?;
-                self.http(stream.map(Stream::Plain), speech, local, None).await;
-                Ok(())
-            }
-            (Role::Gateway { port }, Some(world)) => self.gateway(stream, local, port, &world).await,
+            Role::OutboundTo { .. } | Role::OutboundCaptured => self.captured(stream, &world).await,
+            Role::Gateway { port } => self.gateway(stream, port, &world).await,
         }
     }
 
@@ -93,125 +132,169 @@ impl Accepted {
         self.worker.shared.world.load_full()
     }
 
-    /// The client's first bytes. It may take as long with them as a connection may be idle.
-    async fn first_bytes<S: AsyncRead + Unpin>(&self, stream: S) -> io::Result<(Speech, Rewound<S>)> {
+    /// The client's first bytes, if anybody needs to see them. After `wait` whatever came is taken for bytes; without such
+    /// a limit, it may take as long as a connection may be idle.
+    async fn begin(&self, mut stream: TcpStream, looks: bool, wait: Duration) -> io::Result<Begun> {
+        if !looks {
+            return Ok(Begun { seen: Seen::default(), stream: Rewound::fresh(stream) });
+        }
+        let mut ahead = BytesMut::with_capacity(1024);
+        let sniffing = sniff(&mut stream, &mut ahead);
+        let seen = match wait {
+            Duration::ZERO => self.unless_late(timeout(IDLE_MAX, sniffing)).await???,
+            wait => match self.unless_late(timeout(wait, sniffing)).await? {
+                Ok(seen) => seen?,
+                Err(_) => Seen::default(),
+            },
+        };
+        Ok(Begun { seen, stream: Rewound::new(ahead.freeze(), stream) })
+    }
+
+    /// The same within TLS, where a client has not said what it will speak.
+    async fn begin_within(&self, mut stream: Stream) -> io::Result<(Seen, Rewound<Stream>)> {
+        let mut ahead = BytesMut::with_capacity(1024);
+        let seen = self.unless_late(timeout(IDLE_MAX, sniff(&mut stream, &mut ahead))).await???;
+        Ok((seen, Rewound::new(ahead.freeze(), stream)))
+    }
+
+    /// Waits, unless the proxy stops and nothing comes.
+    async fn unless_late<T>(&self, waiting: impl Future<Output = T>) -> io::Result<T> {
         tokio::select! {
             biased;
-            sniffed = timeout(IDLE_MAX, sniff(stream)) => sniffed?,
+            done = waiting => Ok(done),
             () = self.worker.shared.drains.of(self.role).late() => Err(io::Error::other("the proxy stops, and nothing has come")),
         }
     }
 
     /// A connection to the workload itself.
-    async fn inbound(self, stream: TcpStream, local: SocketAddr, port: u16, world: &World) -> io::Result<()> {
-        let (mode, protocol) = (world.mtls(port), world.inbound_protocol(port));
-        let bytes = matches!(protocol, Protocol::Tcp | Protocol::Tls);
-        if bytes && *mode == MtlsMode::Disable {
-            // Nothing need be known of it, so that a server may speak first.
-            self.bytes(Rewound::fresh(Stream::Plain(stream)), local, None, port, world).await;
-            return Ok(());
-        }
-        let (speech, stream) = self.first_bytes(stream).await?;
-        match (speech, mode) {
-            (Speech::Tls, MtlsMode::Disable) => {
-                self.bytes(stream.map(Stream::Plain), local, None, port, world).await;
-            }
-            (Speech::Tls, _) => {
-                let inward = &self.worker.shared.inward;
-                let config = if bytes { &inward.bytes } else { &inward.http };
-                let accepted = timeout(HANDSHAKE_MAX, TlsAcceptor::from(config.clone()).accept(stream)).await;
-                let stream = self.shaken(accepted)?;
-                let peer = self.peer(&stream);
-                let (tls, chosen) = tls(&stream, peer);
-                let stream = Stream::Tls(Box::new(TlsStream::Server(stream)));
-                if bytes {
-                    self.bytes(Rewound::fresh(stream), local, Some(tls), port, world).await;
-                    return Ok(());
+    async fn inbound(self, stream: TcpStream, port: u16, world: &Arc<World>) -> io::Result<Settled> {
+        let wait = detection(world);
+        let Begun { seen, stream } = self.begin(stream, world.tables.incoming_looks(port), wait).await?;
+        let connection = taut_snapshot::decide::Connection {
+            address: self.local.ip(),
+            port,
+            // What is within TLS is only seen when it has ended.
+            http: seen.is_http() || seen.hello.is_some(),
+            tls: seen.hello(true),
+        };
+        let incoming = match world.tables.incoming(&connection) {
+            Ok(incoming) if !incoming.circular => incoming,
+            // Whoever speaks something else to a port of HTTP is told so in HTTP.
+            Err(Refusal::Protocol) => return Ok(self.plain_http(Begun { seen, stream })),
+            refused => {
+                let counters = &self.worker.shared.counters;
+                match (refused.err(), &seen.hello) {
+                    (Some(Refusal::NoFilterChain), None) => counters.plaintext_refused.add_one(),
+                    _ => counters.connections_for_nobody.add_one(),
                 }
-                let (speech, stream) = match chosen {
-                    Some(speech) => (speech, Rewound::fresh(stream)),
-                    None => self.first_bytes(stream).await?,
-                };
-                self.http_or_bytes(stream, speech, local, Some(tls), (port, protocol), world).await;
+                return Err(io::Error::other("the port takes no such connection"));
             }
-            (_, MtlsMode::Strict) => {
-                self.worker.shared.counters.plaintext_refused.add_one();
-                return Err(io::Error::other("plaintext to a port that takes nothing but mTLS"));
-            }
-            _ if bytes => self.bytes(stream.map(Stream::Plain), local, None, port, world).await,
-            _ => self.http_or_bytes(stream.map(Stream::Plain), speech, local, None, (port, protocol), world).await,
+        };
+        let to = world.inbound.get(&port).map(|inbound| inbound.upstream.clone());
+        let heading = to.map(|upstream| Heading { upstream, toward: None, sealed: false, rule: None });
+        if !incoming.mtls {
+            return match heading {
+                Some(heading) if !incoming.requests => {
+                    self.bytes(stream.map(Stream::Plain), None, heading, port, world)
+                }
+                _ => Ok(self.plain_http(Begun { seen, stream })),
+            };
         }
-        Ok(())
-    }
-
-    /// HTTP, or on a port of which nobody said what it speaks, whatever it turns out to be.
-    async fn http_or_bytes(
-        self,
-        stream: Rewound<Stream>,
-        speech: Speech,
-        local: SocketAddr,
-        tls: Option<Tls>,
-        (port, protocol): (u16, &Protocol),
-        world: &World,
-    ) {
-        if *protocol == Protocol::Auto && matches!(speech, Speech::Other | Speech::Tls) {
-            self.bytes(stream, local, tls, port, world).await;
-        } else {
-            self.http(stream, speech, local, tls).await;
+        let offers = seen.hello.as_ref().map_or(&[][..], |hello| &hello.offers);
+        let config = self.worker.shared.inward.config(incoming.requests, offers).clone();
+        let (tls, speech, stream) = self.end_tls(stream, config).await?;
+        match heading {
+            Some(heading) if !incoming.requests => self.bytes(Rewound::fresh(stream), Some(tls), heading, port, world),
+            _ => self.http_within(stream, speech, tls).await,
         }
     }
 
-    /// A connection of the workload's application to somebody else.
-    async fn outbound(self, stream: TcpStream, local: SocketAddr, port: u16, world: &World) -> io::Result<()> {
-        let bytes_to = world.bytes_to.get(&port);
-        if let Some(to) = bytes_to.filter(|to| !to.beside_http) {
-            // Nothing need be known of it, so that a server may speak first.
-            let connection = self.connection(local, None, false);
-            carry(Rewound::fresh(Stream::Plain(stream)), connection, world, world.upstream(to.cluster)).await;
-            return Ok(());
+    /// A connection of the workload's application, of which only the port is known that it is for.
+    async fn outbound(self, stream: TcpStream, port: u16, world: &Arc<World>) -> io::Result<Settled> {
+        let Some(stand_in) = world.stand_ins.get(&port) else {
+            let begun = self.begin(stream, true, Duration::ZERO).await?;
+            return Ok(self.plain_http(begun));
+        };
+        let dialled = SocketAddr::new(stand_in.address, port);
+        let looked = stand_in.beside_http || looks(world, dialled);
+        let Begun { seen, stream } = self.begin(stream, looked, detection(world)).await?;
+        // Of a request its Host says who it is for, whatever was dialled.
+        if seen.is_http() && stand_in.beside_http {
+            return Ok(self.plain_http(Begun { seen, stream }));
         }
-        let (speech, stream) = self.first_bytes(stream).await?;
-        let stream = stream.map(Stream::Plain);
-        match (speech, bytes_to) {
-            (Speech::Other | Speech::Tls, Some(to)) => {
-                carry(stream, self.connection(local, None, false), world, world.upstream(to.cluster)).await;
+        let becomes = leaving(world, dialled, false, &seen, &self.worker.draws);
+        self.leave(Begun { seen, stream }, becomes, port, world)
+    }
+
+    /// A connection of the workload's application to an address that it dialled.
+    async fn captured(self, stream: TcpStream, world: &Arc<World>) -> io::Result<Settled> {
+        let Some(dialled) = self.dialled else {
+            self.worker.shared.counters.connections_for_nobody.add_one();
+            return Err(io::Error::other("it came here by itself, and says nowhere where it wants to go"));
+        };
+        let Begun { seen, stream } = self.begin(stream, looks(world, dialled), detection(world)).await?;
+        let becomes = leaving(world, dialled, true, &seen, &self.worker.draws);
+        self.leave(Begun { seen, stream }, becomes, dialled.port(), world)
+    }
+
+    fn leave(self, begun: Begun, becomes: Becomes, port: u16, world: &Arc<World>) -> io::Result<Settled> {
+        match becomes {
+            Becomes::Requests => Ok(self.plain_http(begun)),
+            Becomes::Bytes(heading) => {
+                let tls = begun.seen.hello.map(|hello| Tls { server_name: hello.server_name, peer: None });
+                self.bytes(begun.stream.map(Stream::Plain), tls, heading, port, world)
             }
-            _ => self.http(stream, speech, local, None).await,
+            Becomes::End(nowhere) => Err(self.end(&begun.seen, nowhere, world)),
         }
-        Ok(())
     }
 
     /// A connection to a gateway.
-    async fn gateway(self, stream: TcpStream, local: SocketAddr, port: u16, world: &World) -> io::Result<()> {
-        if !world.ends_tls(port) {
-            let (speech, stream) = self.first_bytes(stream).await?;
-            self.http(stream.map(Stream::Plain), speech, local, None).await;
-            return Ok(());
+    async fn gateway(self, stream: TcpStream, port: u16, world: &Arc<World>) -> io::Result<Settled> {
+        // Other than a sidecar's, a gateway's listeners of TLS and HTTP wait: nobody speaks first there.
+        let Begun { seen, stream } = self.begin(stream, world.tables.arriving_looks(port), Duration::ZERO).await?;
+        let Ok((server, becomes)) = arriving(world, self.local, port, &seen, &self.worker.draws) else {
+            return Err(self.end(&seen, Nowhere::no_chain(), world));
+        };
+        if !server.ends_tls() {
+            return self.leave(Begun { seen, stream }, becomes, port, world);
         }
-        let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), Rewound::fresh(stream));
-        let hello = self.shaken(timeout(HANDSHAKE_MAX, hello).await)?;
-        let Some(config) = world.certificate(port, hello.client_hello().server_name()) else {
+        let offers = seen.hello.as_ref().map_or(&[][..], |hello| &hello.offers);
+        let requests = matches!(becomes, Becomes::Requests);
+        let config = match server.tls {
+            Some(ServerTls::IstioMutual) => Some(self.worker.shared.inward.config(requests, offers)),
+            _ => world.certificate(port, server),
+        };
+        let Some(config) = config.cloned() else {
             self.worker.shared.counters.handshake_failures.add_one();
-            return Err(io::Error::other("no server of the gateway has the name that the client asks for"));
+            return Err(io::Error::other("the server of the gateway has no certificate"));
         };
-        let stream = self.shaken(timeout(HANDSHAKE_MAX, hello.into_stream(config.clone())).await)?;
-        let (tls, chosen) = tls(&stream, None);
-        let stream = Stream::Tls(Box::new(TlsStream::Server(stream)));
-        let (speech, stream) = match chosen {
-            Some(speech) => (speech, Rewound::fresh(stream)),
-            None => self.first_bytes(stream).await?,
-        };
-        self.http(stream, speech, local, Some(tls)).await;
-        Ok(())
+        let (tls, speech, stream) = self.end_tls(stream, config).await?;
+        match becomes {
+            Becomes::Requests => self.http_within(stream, speech, tls).await,
+            Becomes::Bytes(heading) => self.bytes(Rewound::fresh(stream), Some(tls), heading, port, world),
+            Becomes::End(nowhere) => Err(self.end(&seen, nowhere, world)),
+        }
     }
 
-    /// The end of a handshake.
-    fn shaken<T>(&self, ended: Result<io::Result<T>, tokio::time::error::Elapsed>) -> io::Result<T> {
-        let ended = ended.map_err(io::Error::from).and_then(|ended| ended);
-        if ended.is_err() {
+    /// Ends TLS. The protocol is the one that was agreed on, if one was.
+    async fn end_tls(
+        &self,
+        stream: Rewound<TcpStream>,
+        config: Arc<ServerConfig>,
+    ) -> io::Result<(Tls, Option<Speech>, Stream)> {
+        let ended = timeout(HANDSHAKE_MAX, TlsAcceptor::from(config).accept(stream)).await;
+        let stream = ended.map_err(io::Error::from).and_then(|ended| ended).inspect_err(|_| {
             self.worker.shared.counters.handshake_failures.add_one();
-        }
-        ended
+        })?;
+        let peer = self.peer(&stream);
+        let (_, session) = stream.get_ref();
+        let speech = match session.alpn_protocol() {
+            Some(b"h2" | b"istio-h2") => Some(Speech::Http2),
+            Some(b"http/1.1" | b"istio-http/1.1" | b"istio-http/1.0") => Some(Speech::Http1),
+            _ => None,
+        };
+        let tls = Tls { server_name: session.server_name().map(Arc::from), peer };
+        Ok((tls, speech, Stream::Tls(Box::new(TlsStream::Server(stream)))))
     }
 
     /// Who a client proved to be.
@@ -227,12 +310,13 @@ impl Accepted {
         })
     }
 
-    fn connection(self, local: SocketAddr, tls: Option<Tls>, http2: bool) -> Connection {
+    fn connection(self, tls: Option<Tls>, http2: bool) -> Connection {
         Connection {
             worker: self.worker,
             role: self.role,
             remote: self.remote,
-            local,
+            local: self.local,
+            dialled: self.dialled,
             tls,
             http2,
             pace: Arc::new(Pace::default()),
@@ -240,24 +324,58 @@ impl Accepted {
         }
     }
 
-    async fn http(self, stream: Rewound<Stream>, speech: Speech, local: SocketAddr, tls: Option<Tls>) {
-        let connection = self.connection(local, tls, speech == Speech::Http2);
-        serve_http(stream, connection).await;
+    fn plain_http(self, begun: Begun) -> Settled {
+        let http2 = begun.seen.is_http2();
+        Settled::Http(begun.stream.map(Stream::Plain), self.connection(None, http2))
     }
 
-    async fn bytes(self, stream: Rewound<Stream>, local: SocketAddr, tls: Option<Tls>, port: u16, world: &World) {
-        let Some(inbound) = world.inbound.get(&port) else { return };
-        carry(stream, self.connection(local, tls, false), world, &inbound.upstream).await;
+    async fn http_within(self, stream: Stream, speech: Option<Speech>, tls: Tls) -> io::Result<Settled> {
+        let (speech, stream) = match speech {
+            Some(speech) => (Some(speech), Rewound::fresh(stream)),
+            None => {
+                let (seen, stream) = self.begin_within(stream).await?;
+                (seen.speech, stream)
+            }
+        };
+        Ok(Settled::Http(stream, self.connection(Some(tls), speech == Some(Speech::Http2))))
+    }
+
+    /// A connection that carries bytes, if the workload's policies let it in.
+    fn bytes(
+        self,
+        stream: Rewound<Stream>,
+        tls: Option<Tls>,
+        heading: Heading,
+        port: u16,
+        world: &Arc<World>,
+    ) -> io::Result<Settled> {
+        let connection = self.connection(tls, false);
+        let mut carrying = Carrying::new(&connection, world, heading.rule, heading.upstream.service);
+        if !connection.role.is_outbound()
+            && let Err(reply) = authorize(world, &connection, port, None)
+        {
+            carrying.denied(reply.details);
+            carrying.ended_at_once(&connection);
+            return Err(io::Error::other("a policy denies it"));
+        }
+        carrying.heading = Some(heading);
+        Ok(Settled::Bytes(stream, connection, carrying))
+    }
+
+    /// Ends a connection that goes nowhere: counted, and written down.
+    fn end(self, seen: &Seen, nowhere: Nowhere, world: &Arc<World>) -> io::Error {
+        self.worker.shared.counters.connections_for_nobody.add_one();
+        let server_name = seen.hello.as_ref().and_then(|hello| hello.server_name.clone());
+        let tls = seen.hello.is_some().then_some(Tls { server_name, peer: None });
+        let connection = self.connection(tls, false);
+        let mut carrying = Carrying::new(&connection, world, nowhere.rule, nowhere.service);
+        carrying.nowhere(nowhere.flags, nowhere.cluster);
+        carrying.ended_at_once(&connection);
+        io::Error::other("nothing is there for such a connection")
     }
 }
 
-/// What is known of a client after its handshake, and the protocol that was agreed on, if one was.
-fn tls(stream: &server::TlsStream<Rewound<TcpStream>>, peer: Option<PeerIdentity>) -> (Tls, Option<Speech>) {
-    let (_, session) = stream.get_ref();
-    let chosen = match session.alpn_protocol() {
-        Some(b"h2") => Some(Speech::Http2),
-        Some(b"http/1.1") => Some(Speech::Http1),
-        _ => None,
-    };
-    (Tls { server_name: session.server_name().map(Arc::from), peer }, chosen)
+/// How long the first bytes may take before they do not count (semantics.md §2.2).
+fn detection(world: &World) -> Duration {
+    Duration::from_millis(world.tables.mesh.detection_timeout_ms)
 }

@@ -181,7 +181,7 @@ fn config(world: &World) -> Value {
         .inbound
         .iter()
         .map(|(port, inbound)| {
-            json!({"port": port, "mtls": mode(&inbound.mode), "protocol": protocol(&inbound.protocol)})
+            json!({"port": port, "mtls": mode(world.mtls(*port)), "protocol": protocol(&inbound.upstream.cluster.protocol)})
         })
         .collect();
     let listeners: Vec<Value> = tables

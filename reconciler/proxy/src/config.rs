@@ -23,6 +23,8 @@ pub struct ProxyConfig {
     pub drain: DrainConfig,
     /// How many proxies in front of a gateway are trusted to say where requests come from (Istio's `numTrustedProxies`).
     pub trusted_proxies: usize,
+    /// Where it is, `region/zone/subzone`; as the workload's label says if none.
+    pub locality: Option<String>,
     /// Where requests are written down; nowhere if none.
     pub access_log: Option<AccessLog>,
 }
@@ -53,6 +55,13 @@ pub enum Role {
     },
     /// What the application asks of others, on the port that the Host header names; on 80 if it names none.
     OutboundAny,
+    /// What the application asks of others at one address of theirs.
+    OutboundTo {
+        /// The address that it would dial without the proxy.
+        address: SocketAddr,
+    },
+    /// Everything that the application asks of others and the kernel redirects here, with the address that it dialled.
+    OutboundCaptured,
     /// What comes to one port of a gateway.
     Gateway {
         /// The port in the view, which this bind stands for.
@@ -61,6 +70,14 @@ pub enum Role {
 }
 
 impl Role {
+    /// Whether the workload's own application connects here.
+    pub(crate) fn is_outbound(self) -> bool {
+        match self {
+            Role::Inbound { .. } | Role::Gateway { .. } => false,
+            Role::Outbound { .. } | Role::OutboundAny | Role::OutboundTo { .. } | Role::OutboundCaptured => true,
+        }
+    }
+
     /// An inbound bind for an application that listens on its own port of this machine.
     #[must_use]
     pub fn inbound(port: u16) -> Role {

@@ -25,6 +25,8 @@ pub(crate) enum Language {
     Http1,
     Http2,
     Bytes,
+    /// Bytes that have the mesh's TLS around them already.
+    Sealed,
 }
 
 /// A connection, and who is at its other end.
@@ -59,7 +61,8 @@ pub(crate) async fn connect(
         if let Some(keepalive) = upstream.cluster.wire.as_ref().and_then(|wire| wire.keepalive.as_ref()) {
             keep_alive(&stream, keepalive)?;
         }
-        match upstream.mutual.as_ref().filter(|_| backend.secure || upstream.is_outside()) {
+        let secured = (backend.secure || upstream.is_outside()) && language != Language::Sealed;
+        match upstream.mutual.as_ref().filter(|_| secured) {
             None => Ok(Connected { stream: Stream::Plain(stream), about: About { principal: NameId::UNKNOWN, local } }),
             Some(mutual) => {
                 let connector = TlsConnector::from(config(mutual, language).clone());
@@ -96,6 +99,6 @@ fn config(mutual: &Mutual, language: Language) -> &Arc<ClientConfig> {
     match language {
         Language::Http1 => &mutual.http1,
         Language::Http2 => &mutual.http2,
-        Language::Bytes => &mutual.bytes,
+        Language::Bytes | Language::Sealed => &mutual.bytes,
     }
 }

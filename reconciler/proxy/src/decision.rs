@@ -3,6 +3,7 @@
 //! Owns: which table is asked, and what its answer is for this proxy.
 //! May not: match a rule or a policy itself, or send anything.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -10,16 +11,18 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, header};
 use taut_snapshot::Digest;
 use taut_snapshot::decide::{
-    CorsPolicy, Faults, Hit, Request, Router, Sharing, ToDo, faults, hash, hash_of, host_without_port, location,
-    needs_cookie, normalize, rewritten_path, split,
+    CorsPolicy, Faults, Hit, Outgoing, Request, Router, Sharing, ToDo, VirtualHost, faults, hash, hash_of,
+    host_without_port, location, needs_cookie, normalize, rewritten_path, split,
 };
 use taut_snapshot::object::{HashKey, HeaderOps};
 
+use crate::accept::sniff::{Seen, Speech};
 use crate::authorize::authorize;
 use crate::config::Role;
 use crate::downstream::Connection;
 use crate::forward::Course;
 use crate::headers::{self, Asked, Host, port_of};
+use crate::heading::{Heading, outgoing, unknown};
 use crate::reply::Reply;
 use crate::telemetry::record::Record;
 use crate::token::Token;
@@ -85,6 +88,10 @@ pub(crate) fn decide<'w>(
         // The application's own requests are plain HTTP to the mesh, however they leave.
         Role::Outbound { port } => outbound(world, &asking, port, record),
         Role::OutboundAny => outbound(world, &asking, port_of(host.as_str()).unwrap_or(PORT_DEFAULT), record),
+        Role::OutboundTo { .. } | Role::OutboundCaptured => match connection.dialled {
+            Some(dialled) => dialled_outbound(world, &asking, dialled, record),
+            None => Reply::no_route().into(),
+        },
         Role::Gateway { port } => gateway(world, &asking, port, record),
     }
 }
@@ -107,15 +114,73 @@ fn inbound<'w>(world: &'w World, asking: &Asking<'_>, port: u16, record: &mut Re
         host: asking.host.clone(),
         path,
         hash: None,
+        toward: None,
         cookie: None,
     })
 }
 
 /// A request of the workload's application for somebody else.
 fn outbound<'w>(world: &'w World, asking: &Asking<'_>, port: u16, record: &mut Record) -> Decision<'w> {
-    let Some(found) = world.tables.outbound(port, asking.host.as_str()) else {
-        return Reply::unknown_service(host_without_port(asking.host.as_str()), port).into();
+    match world.tables.outbound(port, asking.host.as_str()) {
+        Some(found) => at_host(world, asking, found, port, record),
+        None => Reply::unknown_service(host_without_port(asking.host.as_str()), port).into(),
+    }
+}
+
+/// A request of the workload's application, which dialled this address.
+fn dialled_outbound<'w>(
+    world: &'w World,
+    asking: &Asking<'_>,
+    dialled: SocketAddr,
+    record: &mut Record,
+) -> Decision<'w> {
+    // The connection may be older than the world: then it may have become one for nobody.
+    let requests = match outgoing(world, dialled, &Seen { speech: Some(Speech::Http1), hello: None }) {
+        Ok(Outgoing::Requests(requests)) => Some(requests),
+        _ => None,
     };
+    if let Some(found) = requests.and_then(|requests| requests.host(asking.host.as_str())) {
+        return at_host(world, asking, found, dialled.port(), record);
+    }
+    let Some(heading) = unknown(world, dialled) else {
+        name_route(record, "block_all");
+        record.key.service = world.black_hole;
+        return Reply::unknown_service(host_without_port(asking.host.as_str()), dialled.port()).into();
+    };
+    name_route(record, "allow_any");
+    pass(world, asking, &heading, record)
+}
+
+/// A request that passes, whoever it is for.
+fn pass<'w>(world: &'w World, asking: &Asking<'_>, heading: &Heading, record: &mut Record) -> Decision<'w> {
+    let Some(path) = target(asking, None) else { return Reply::bad_request("invalid_path").into() };
+    let upstream = match (heading.toward, world.tables.through()) {
+        (None, Some(proxy)) => world.upstream(proxy),
+        _ => &world.passthrough,
+    };
+    record.key.service = upstream.service;
+    Decision::Forward(Course {
+        upstream,
+        forwarding: &world.to_application.forwarding,
+        destination: &world.to_application.destination,
+        request_headers: None,
+        response_headers: None,
+        host: asking.host.clone(),
+        path,
+        hash: None,
+        toward: heading.toward,
+        cookie: None,
+    })
+}
+
+/// A request for a host that the workload knows.
+fn at_host<'w>(
+    world: &'w World,
+    asking: &Asking<'_>,
+    found: VirtualHost<'w>,
+    port: u16,
+    record: &mut Record,
+) -> Decision<'w> {
     if let Some(cluster) = found.cluster {
         record.key.service = world.upstream(cluster).service;
     }
@@ -138,7 +203,7 @@ fn gateway<'w>(world: &'w World, asking: &Asking<'_>, port: u16, record: &mut Re
     }
     let server = listener.server(connection.server_name().map(AsRef::as_ref));
     // A server that ends TLS is only for connections that came with it, and the other way round.
-    let server = server.filter(|server| server.certificate.is_some() == connection.tls.is_some());
+    let server = server.filter(|server| server.ends_tls() == connection.tls.is_some());
     let Some((server, host)) = server.and_then(|server| Some((server, server.host(asking.host.as_str())?))) else {
         return Reply::no_route().into();
     };
@@ -243,8 +308,8 @@ fn send<'w>(
     let Some(destination) = split(weights, draw).map(|index| &forwarding.destinations[index]) else {
         return Reply::no_cluster().into();
     };
-    let upstream = match &destination.cluster {
-        Ok(cluster) => world.upstream(*cluster),
+    let (upstream, toward) = match &destination.cluster {
+        Ok(cluster) => (world.upstream(*cluster), world.toward(*cluster, asking.connection.dialled)),
         Err(_) => return Decision::Reply(Reply::no_cluster(), response_headers),
     };
     record.key.service = upstream.service;
@@ -266,6 +331,7 @@ fn send<'w>(
         host: host.map_or_else(|| asking.host.clone(), |host| Host::Rewritten(host)),
         path,
         hash,
+        toward,
         cookie,
     })
 }

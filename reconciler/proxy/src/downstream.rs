@@ -49,6 +49,8 @@ pub(crate) struct Connection {
     pub(crate) remote: SocketAddr,
     /// This end.
     pub(crate) local: SocketAddr,
+    /// The address that the client asked for, if that is known and not this end.
+    pub(crate) dialled: Option<SocketAddr>,
     pub(crate) tls: Option<Tls>,
     pub(crate) http2: bool,
     pub(crate) pace: Arc<Pace>,

@@ -43,10 +43,7 @@ pub(crate) struct Drains {
 impl Drains {
     /// The one for connections to a listener of this role.
     pub(crate) fn of(&self, role: Role) -> &Arc<Drain> {
-        match role {
-            Role::Inbound { .. } | Role::Gateway { .. } => &self.others,
-            Role::Outbound { .. } | Role::OutboundAny => &self.own,
-        }
+        if role.is_outbound() { &self.own } else { &self.others }
     }
 
     /// How far the proxy is: it stops as soon as others are asked to leave.

@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
+use taut_snapshot::decide::Whereabouts;
 use taut_snapshot::object::{Cluster, EndpointSource};
 use taut_snapshot::{Endpoint, EndpointSet, Owner, Text};
 
@@ -23,6 +25,7 @@ struct Entry {
     endpoint: Endpoint,
     address: IpAddr,
     workload: NameId,
+    whereabouts: Arc<Whereabouts>,
 }
 
 impl Directory {
@@ -34,7 +37,10 @@ impl Directory {
                 tracing::warn!(id = %endpoint.id, address = %endpoint.address, "an endpoint has no IP address");
                 continue;
             };
+            let (locality, labels_of) = (endpoint.place(), endpoint.labels.clone());
+            let whereabouts = Arc::new(Whereabouts { locality, labels: labels_of });
             let entry = |namespace: &Text| Entry {
+                whereabouts: whereabouts.clone(),
                 endpoint: endpoint.clone(),
                 address,
                 workload: labels.workloads.number(described(namespace, endpoint)),
@@ -57,8 +63,7 @@ impl Directory {
             EndpointSource::Workloads(select) => self.workloads.get(&select.namespace),
             EndpointSource::Declared(select) => self.services.get(&select.host),
             EndpointSource::Dns(_) => return None,
-            // Explicit ports have no original address; the compiler refuses what would need one.
-            EndpointSource::Original => None,
+            EndpointSource::Original | EndpointSource::OriginalAt(_) => None, // clients bring them
         };
         let found = |entry: &Entry| {
             let port = cluster.endpoints.dial(&entry.endpoint)?;
@@ -67,6 +72,7 @@ impl Directory {
                 speaks_mtls: cluster.endpoints.speaks_mtls(&entry.endpoint),
                 workload: entry.workload,
                 weight: entry.endpoint.weight,
+                whereabouts: entry.whereabouts.clone(),
                 draining: entry.endpoint.draining,
             })
         };

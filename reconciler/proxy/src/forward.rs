@@ -4,21 +4,22 @@
 //! May not: decide whether to retry; `decide::retries` does.
 //! Invariant: a try whose request may have been acted upon is only repeated if the rule says so.
 
+mod deadline;
 pub(crate) mod upload;
 pub(crate) mod wishes;
 
-use std::pin::pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use h2::Reason;
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use taut_snapshot::decide::{Attempt, Destination, Forwarding, retries};
 use taut_snapshot::object::{HeaderOps, Retry, RetryOn};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use crate::balance::Draws;
 use crate::exchange::{Exchange, grpc_status};
@@ -33,10 +34,9 @@ use crate::telemetry::peer::{self, Introduction};
 use crate::telemetry::record::{Flags, UpstreamLine};
 use crate::upstream::{Backend, Upstream};
 use crate::worker::Worker;
-use upload::{Meter, Upload};
+use deadline::{Deadline, Over, within};
+use upload::Upload;
 use wishes::Wishes;
-
-const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// The base of the pauses between tries, unless the rule has its own.
 const PAUSE_BASE: Duration = Duration::from_millis(25);
@@ -63,6 +63,8 @@ pub(crate) struct Course<'w> {
     pub(crate) path: PathAndQuery,
     /// Where the request belongs, if its cluster asks for that.
     pub(crate) hash: Option<u64>,
+    /// The address of its endpoint, if the client chose that itself.
+    pub(crate) toward: Option<SocketAddr>,
     /// A cookie for the client, that says so.
     pub(crate) cookie: Option<HeaderValue>,
 }
@@ -132,9 +134,11 @@ pub(crate) async fn forward(
     let deadline = Deadline::of(timeout_ms, grpc, &outbound.headers, exchange);
     let mut retrying = Retrying { done: 0, tried: Vec::new(), slot: None };
     loop {
-        let Some(backend) = upstream.choose(&worker.draws, &retrying.tried, course.hash) else {
-            return Err(Box::new(Reply::no_healthy_upstream()));
+        let backend = match course.toward {
+            Some(address) => upstream.toward(address, worker.shared.workers),
+            None => upstream.choose(&worker.draws, &retrying.tried, course.hash),
         };
+        let Some(backend) = backend else { return Err(Box::new(Reply::no_healthy_upstream())) };
         exchange.counted[1] = Some(backend.active.enter());
         let more = policy.filter(|policy| retrying.done < policy.attempts);
         let keep = more.is_some_and(|policy| may_need_again(policy, grpc, upstream));
@@ -245,59 +249,6 @@ impl Retrying {
             exchange.flag(Flags::OVERFLOW);
         }
         self.slot.is_some()
-    }
-}
-
-/// When an exchange must be over. The time begins when all of the request is there, as with Envoy, so that a slow upload
-/// does not use up the time of the answer.
-struct Deadline {
-    timeout: Duration,
-    started: Instant,
-    upload: Option<Arc<Meter>>,
-}
-
-impl Deadline {
-    /// Time that passed before, on purpose or to decide, is not counted.
-    fn of(timeout_ms: u64, grpc: bool, headers: &HeaderMap, exchange: &Exchange) -> Option<Deadline> {
-        let timeout = exchange_limit(timeout_ms, grpc, headers)?;
-        Some(Deadline { timeout, started: Instant::now(), upload: exchange.upload.clone() })
-    }
-
-    /// As far as is known now: while the request is still coming, it is at least this far away.
-    fn at(&self) -> Instant {
-        let began = match &self.upload {
-            None => self.started,
-            Some(upload) => upload.completed().map_or_else(Instant::now, Instant::from_std),
-        };
-        began + self.timeout
-    }
-}
-
-/// One try, within its own time and that of the exchange.
-async fn within<T>(
-    deadline: Option<&Deadline>,
-    try_limit: Option<Instant>,
-    attempt: impl Future<Output = Result<T, Failed>>,
-) -> Result<T, Failed> {
-    if deadline.is_none() && try_limit.is_none() {
-        return attempt.await;
-    }
-    let mut attempt = pin!(attempt);
-    loop {
-        let limit = deadline.map(Deadline::at);
-        let until = [limit, try_limit].into_iter().flatten().min();
-        match timeout_at(until.unwrap_or_else(Instant::now), attempt.as_mut()).await {
-            Ok(ended) => return ended,
-            Err(_) => {
-                let now = Instant::now();
-                if deadline.is_some_and(|deadline| deadline.at() <= now) {
-                    return Err(Failed::TimedOut { one_try: false });
-                }
-                if try_limit.is_some_and(|limit| limit <= now) {
-                    return Err(Failed::TimedOut { one_try: true });
-                }
-            }
-        }
     }
 }
 
@@ -434,6 +385,12 @@ pub(crate) fn note_answer(exchange: &mut Exchange, answer: &mut HeaderMap, backe
     }
 }
 
+impl From<Over> for Failed {
+    fn from(over: Over) -> Failed {
+        Failed::TimedOut { one_try: over == Over::Try }
+    }
+}
+
 impl Failed {
     /// A request of which something was sent, and to which nothing came back.
     fn of(error: &hyper::Error) -> Failed {
@@ -490,28 +447,6 @@ fn may_need_again(policy: &Retry, grpc: bool, upstream: &Upstream) -> bool {
     })
 }
 
-/// How long the exchange may take: what the rule says, or less if the gRPC client says so.
-fn exchange_limit(timeout_ms: u64, grpc: bool, headers: &HeaderMap) -> Option<Duration> {
-    let rule = (timeout_ms != 0).then(|| Duration::from_millis(timeout_ms));
-    let client = headers.get(GRPC_TIMEOUT).filter(|_| grpc).and_then(|value| grpc_timeout(value.to_str().ok()?));
-    [rule, client].into_iter().flatten().min()
-}
-
-/// `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2, 'Requests').
-fn grpc_timeout(text: &str) -> Option<Duration> {
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let number: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
-    Some(match unit {
-        "H" => Duration::from_secs(number * 3_600),
-        "M" => Duration::from_secs(number * 60),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    })
-}
-
 /// The pause before the retry of this number, from 1: drawn from zero to a bound that doubles each time (Envoy's fully
 /// jittered exponential back-off).
 fn pause(policy: &Retry, number: u32, draws: &Draws) -> Duration {
@@ -539,22 +474,6 @@ mod tests {
             let most = Duration::from_millis(most);
             assert!(pauses.iter().all(|pause| *pause < most), "retry {number} of base {base}");
             assert!(pauses.iter().any(|pause| most * 8 / 10 < *pause), "the whole range is drawn from");
-        }
-    }
-
-    #[test]
-    fn a_grpc_client_may_ask_for_less_time_than_the_rule() {
-        let limit = |timeout_ms: u64, grpc: bool, text: &str| {
-            let headers = HeaderMap::from_iter([(GRPC_TIMEOUT, text.parse().unwrap())]);
-            exchange_limit(timeout_ms, grpc, &headers)
-        };
-        let ms = |number: u64| Some(Duration::from_millis(number));
-        assert_eq!(limit(5_000, true, "1S"), ms(1_000));
-        assert_eq!(limit(5_000, true, "1M"), ms(5_000));
-        assert_eq!(limit(0, true, "20m"), ms(20));
-        assert_eq!(limit(5_000, false, "1S"), ms(5_000));
-        for nonsense in ["", "S", "1", "123456789S", "-1S", "1é"] {
-            assert_eq!(grpc_timeout(nonsense), None, "{nonsense}");
         }
     }
 }

@@ -13,6 +13,7 @@ mod error;
 
 mod accept;
 mod downstream;
+mod heading;
 mod listen;
 mod pace;
 mod stream;
@@ -29,6 +30,7 @@ mod balance;
 mod carry;
 mod connect;
 mod forward;
+mod levels;
 mod limits;
 mod mirror;
 mod outlier;

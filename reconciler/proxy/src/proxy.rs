@@ -114,8 +114,18 @@ impl Proxy {
     /// # Errors
     /// If an address cannot be listened on, or there are no threads.
     pub fn start(config: ProxyConfig, identity: LiveIdentity) -> Result<Arc<Proxy>, ProxyError> {
-        let ProxyConfig { name, workload, binds, admin, advertise, workers, drain, trusted_proxies, access_log } =
-            config;
+        let ProxyConfig {
+            name,
+            workload,
+            binds,
+            admin,
+            advertise,
+            workers,
+            drain,
+            trusted_proxies,
+            locality,
+            access_log,
+        } = config;
         if !admin.ip().is_loopback() {
             return Err(ProxyError::AdminNotLocal(admin));
         }
@@ -146,7 +156,9 @@ impl Proxy {
             counters: Default::default(),
             drains: Default::default(),
             connections: Default::default(),
+            workers: workers.get(),
             trusted_proxies,
+            locality: locality.map(Text::from),
             log: access_log.map(Log::start).transpose().map_err(ProxyError::Workers)?,
             began: Instant::now(),
         });
@@ -256,6 +268,7 @@ impl Proxy {
             identity,
             weight: 0,
             draining: self.shared.drains.stage() != Stage::Serving,
+            locality: self.shared.locality.clone().unwrap_or_default(),
         })
     }
 }
@@ -265,7 +278,7 @@ impl Role {
     fn workload_port(self) -> Option<u16> {
         match self {
             Role::Inbound { port, .. } | Role::Gateway { port } => Some(port),
-            Role::Outbound { .. } | Role::OutboundAny => None,
+            Role::Outbound { .. } | Role::OutboundAny | Role::OutboundTo { .. } | Role::OutboundCaptured => None,
         }
     }
 
@@ -286,6 +299,7 @@ async fn keep_house(shared: Weak<Shared>) {
         world.upstreams.iter().for_each(|upstream| upstream.sweep(now));
         if sweep.is_multiple_of(SWEEPS_PER_IDLE) {
             world.upstreams.iter().for_each(|upstream| upstream.close_idle());
+            world.passthrough.close_idle();
             world.inbound.values().for_each(|inbound| inbound.upstream.close_idle());
         }
     }

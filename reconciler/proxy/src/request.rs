@@ -191,9 +191,9 @@ fn line(connection: &Connection, world: &World, parts: &Parts) -> Line {
     let host = Host::of(&parts.uri, &parts.headers);
     Line {
         start: SystemTime::now(),
-        method: parts.method.clone(),
+        method: Some(parts.method.clone()),
         path: path.into(),
-        version: parts.version,
+        version: Some(parts.version),
         authority: host.as_ref().map_or("-", Host::as_str).into(),
         forwarded_for: parts.headers.get(headers::FORWARDED_FOR).cloned(),
         user_agent: parts.headers.get(header::USER_AGENT).cloned(),
@@ -203,6 +203,7 @@ fn line(connection: &Connection, world: &World, parts: &Parts) -> Line {
         server_name: connection.server_name().cloned(),
         route: "".into(),
         upstream: None,
+        termination: Details::None,
         transport_failure: None,
         provenance: Provenance { snapshot: Some(world.snapshot), rule: None },
     }
@@ -229,7 +230,7 @@ fn prepare(connection: &Connection, parts: &mut Parts, record: &mut Record) -> b
                 }
             }
         }
-        Role::Outbound { .. } | Role::OutboundAny => {
+        Role::Outbound { .. } | Role::OutboundAny | Role::OutboundTo { .. } | Role::OutboundCaptured => {
             headers::forwarded_within(all, connection.scheme());
             headers::write_forwarded_cert(all, None);
         }

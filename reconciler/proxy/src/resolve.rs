@@ -8,6 +8,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use taut_snapshot::decide::Whereabouts;
 use taut_snapshot::object::{DnsName, EndpointSource};
 use tokio::net::lookup_host;
 use tokio::runtime::Handle;
@@ -80,6 +81,7 @@ async fn look_up(name: &DnsName) -> Option<Vec<SocketAddr>> {
 fn found(names: &[DnsName], known: &[Option<Vec<SocketAddr>>]) -> Vec<Found> {
     let mut all = Vec::new();
     for (name, addresses) in names.iter().zip(known) {
+        let whereabouts = Arc::new(Whereabouts { locality: name.locality.clone(), labels: Vec::new() });
         for address in addresses.iter().flatten() {
             all.push(Found {
                 address: *address,
@@ -87,6 +89,7 @@ fn found(names: &[DnsName], known: &[Option<Vec<SocketAddr>>]) -> Vec<Found> {
                 workload: NameId::UNKNOWN,
                 weight: name.weight,
                 draining: false,
+                whereabouts: whereabouts.clone(),
             });
         }
     }

@@ -47,7 +47,9 @@ impl Mutual {
             ServerName::try_from(name.clone()).map_err(|_| format!("`{name}` cannot be a server name"))?;
         let config =
             |protocols: &[&[u8]]| taut_identity::client_config(identity, Accepted::AnyOf(accepted.clone()), protocols);
-        Ok(Some(Mutual { http1: config(&[b"http/1.1"]), http2: config(&[b"h2"]), bytes: config(&[]), server_name }))
+        // As Istio's proxies say it, so that a port which takes plaintext as well knows the mesh's TLS by it (§2.2).
+        let (http1, http2) = (config(&[b"istio-http/1.1", b"http/1.1"]), config(&[b"istio-h2", b"h2"]));
+        Ok(Some(Mutual { http1, http2, bytes: config(&[b"istio"]), server_name }))
     }
 }
 
@@ -78,6 +80,7 @@ pub(crate) fn system_client() -> Result<Arc<ClientConfig>, String> {
         roots: Roots::System,
         certificate: Default::default(),
         key: Default::default(),
+        revoked: Default::default(),
     };
     outside::config(&tls).map(Arc::new)
 }
@@ -85,25 +88,42 @@ pub(crate) fn system_client() -> Result<Arc<ClientConfig>, String> {
 /// How an inbound port ends the mesh's mTLS.
 #[derive(Debug)]
 pub(crate) struct Inward {
-    pub(crate) http: Arc<ServerConfig>,
-    /// Without a protocol in it: for ports that carry bytes.
-    pub(crate) bytes: Arc<ServerConfig>,
+    http: Arc<ServerConfig>,
+    bytes: Arc<ServerConfig>,
+    /// Without a protocol in it: for clients that offer none of those.
+    silent: Arc<ServerConfig>,
 }
+
+/// The protocols of HTTP within the mesh's TLS.
+const MESH_HTTP: &[&[u8]] = &[b"istio-h2", b"istio-http/1.1", b"istio-http/1.0", b"h2", b"http/1.1"];
+
+/// What says that it carries bytes. Metadata of peers (`istio-peer-exchange`) is not spoken.
+const MESH_BYTES: &[&[u8]] = &[b"istio"];
 
 impl Inward {
     pub(crate) fn new(identity: &LiveIdentity) -> Inward {
         Inward {
-            http: taut_identity::server_config(identity, Clients::Required, HTTP),
-            bytes: taut_identity::server_config(identity, Clients::Required, &[]),
+            http: taut_identity::server_config(identity, Clients::Required, MESH_HTTP),
+            bytes: taut_identity::server_config(identity, Clients::Required, MESH_BYTES),
+            silent: taut_identity::server_config(identity, Clients::Required, &[]),
         }
+    }
+
+    /// The configuration for a client that offers these protocols.
+    pub(crate) fn config(&self, requests: bool, offers: &[Box<str>]) -> &Arc<ServerConfig> {
+        let (config, known) = if requests { (&self.http, MESH_HTTP) } else { (&self.bytes, MESH_BYTES) };
+        let agreed = offers.iter().any(|offered| known.contains(&offered.as_bytes()));
+        // Without a protocol in common, TLS would end; Envoy goes on.
+        if agreed { config } else { &self.silent }
     }
 }
 
-/// The configuration of a gateway's server that shows this certificate to anyone (semantics.md §5.6, SIMPLE).
+/// The configuration of a gateway's server that shows this certificate to anyone (semantics.md §5.6, SIMPLE), and speaks
+/// one of these protocols within; any, if there are none.
 ///
 /// # Errors
 /// If the Secret does not hold a certificate with its key; the message names the Secret and no part of the key.
-pub(crate) fn gateway_config(certificate: &Certificate) -> Result<Arc<ServerConfig>, String> {
+pub(crate) fn gateway_config(certificate: &Certificate, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, String> {
     let secret = &certificate.name;
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&certificate.chain.0)
         .collect::<Result<_, _>>()
@@ -120,7 +140,7 @@ pub(crate) fn gateway_config(certificate: &Certificate) -> Result<Arc<ServerConf
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|bad| format!("the certificate and the key in Secret `{secret}` cannot be used: {bad}"))?;
-    config.alpn_protocols = HTTP.iter().map(|protocol| protocol.to_vec()).collect();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Arc::new(config))
 }
 
@@ -139,14 +159,14 @@ mod tests {
         let made = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
         let (one, other) = (made("a.example"), made("b.example"));
         let (pem, key) = (one.cert.pem(), one.signing_key.serialize_pem());
-        assert!(gateway_config(&certificate(&pem, &key)).is_ok());
+        assert!(gateway_config(&certificate(&pem, &key), HTTP).is_ok());
         for (chain, key, want) in [
             (pem.as_str(), other.signing_key.serialize_pem(), "cannot be used"),
             ("", key.clone(), "no certificate"),
             (pem.as_str(), String::new(), "the key in"),
             (&pem[..pem.len() - 40], key.clone(), "not PEM"),
         ] {
-            let refusal = gateway_config(&certificate(chain, &key)).unwrap_err();
+            let refusal = gateway_config(&certificate(chain, &key), HTTP).unwrap_err();
             assert!(refusal.contains(want) && refusal.contains("Secret `shop/web`"), "{refusal}");
         }
     }

@@ -4,17 +4,20 @@
 //! May not: send anything; `pool` connects, `forward` tries.
 //! Invariant: an endpoint that stays keeps its connections, its health and its count of requests, whatever else changes.
 
-use std::net::SocketAddr;
+use std::collections::{BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use taut_identity::LiveIdentity;
+use taut_snapshot::decide::{Nearness, Whereabouts};
 use taut_snapshot::object::{Balancer, Cluster, ClusterTls, HashKey, Protocol};
 use tokio::sync::Notify;
 
 use crate::balance::{Draws, Rota};
+use crate::levels::{Group, Load, loads};
 use crate::limits::{Gauge, Usage};
 use crate::outlier::{Gate, Health, Outcome};
 use crate::pool::Pool;
@@ -24,6 +27,10 @@ use crate::tls::Mutual;
 
 /// The share of an endpoint that is no longer new.
 const WARM: u32 = 1_000;
+
+/// How many endpoints that clients name themselves are remembered for one cluster. Connections to more are made, and not
+/// kept for the next request.
+const ORIGINALS_MAX: usize = 4_096;
 
 /// A cluster, ready to be sent to.
 #[derive(Debug)]
@@ -38,7 +45,11 @@ pub(crate) struct Upstream {
     pub(crate) usage: Arc<Usage>,
     /// Somebody may make one connection more.
     pub(crate) freed: Arc<Notify>,
+    /// Where the proxy is.
+    pub(crate) here: Arc<Whereabouts>,
     members: ArcSwap<Members>,
+    /// Endpoints that clients name themselves, in a cluster that has none of its own.
+    originals: ArcSwap<HashMap<SocketAddr, Arc<Backend>>>,
     turn: AtomicUsize,
     gate: Gate,
     /// When outliers were last looked at, in milliseconds since the proxy began.
@@ -51,7 +62,10 @@ pub(crate) struct Upstream {
 #[derive(Debug, Default)]
 struct Members {
     all: Arc<[Member]>,
-    rota: Rota,
+    /// Those who are in, by groups that share the traffic in proportion.
+    parts: Vec<(u32, Rota)>,
+    /// The sum of the parts' weights.
+    whole: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +73,9 @@ struct Member {
     backend: Arc<Backend>,
     weight: u32,
     draining: bool,
+    whereabouts: Arc<Whereabouts>,
+    /// Where it stands by nearness.
+    nearness: Nearness,
 }
 
 /// One endpoint of one cluster.
@@ -88,6 +105,7 @@ pub(crate) struct Found {
     pub(crate) workload: NameId,
     pub(crate) weight: u32,
     pub(crate) draining: bool,
+    pub(crate) whereabouts: Arc<Whereabouts>,
 }
 
 /// How one endpoint does, for the admin pages.
@@ -109,6 +127,7 @@ impl Upstream {
     /// If its TLS cannot be made ready.
     pub(crate) fn new(
         cluster: Cluster,
+        here: &Arc<Whereabouts>,
         identity: &LiveIdentity,
         labels: &Labels,
         before: Option<&Upstream>,
@@ -116,7 +135,7 @@ impl Upstream {
         let name: Arc<str> = cluster.name().into();
         let mutual = Mutual::of(&cluster, identity).map_err(|why| format!("cluster `{name}`: {why}"))?;
         let service = labels.services.number(ServiceName::new(&cluster.host, &cluster.namespace));
-        Ok(Upstream { name, service, mutual, ..Upstream::bare(cluster, before) })
+        Ok(Upstream { name, service, mutual, here: here.clone(), ..Upstream::bare(cluster, before) })
     }
 
     /// The workload's own application behind one of its ports.
@@ -128,24 +147,42 @@ impl Upstream {
         workers: usize,
     ) -> Upstream {
         let upstream = Upstream { name: name.into(), service, ..Upstream::bare(cluster, None) };
-        let found = Found { address, speaks_mtls: false, workload: NameId::UNKNOWN, weight: 1, draining: false };
+        let found = Found {
+            address,
+            speaks_mtls: false,
+            workload: NameId::UNKNOWN,
+            weight: 1,
+            draining: false,
+            whereabouts: Arc::default(),
+        };
         upstream.populate(&[found], workers, None);
         upstream
+    }
+
+    /// What passes to wherever the client wanted to go, unchanged.
+    pub(crate) fn passthrough(name: &'static str, cluster: Cluster, labels: &Labels) -> Upstream {
+        let service = ServiceName { name: name.into(), ..ServiceName::default() };
+        Upstream { name: name.into(), service: labels.services.number(service), ..Upstream::bare(cluster, None) }
     }
 
     fn bare(cluster: Cluster, before: Option<&Upstream>) -> Upstream {
         Upstream {
             name: "".into(),
-            cluster,
             service: NameId::UNKNOWN,
             mutual: None,
             usage: before.map(|before| before.usage.clone()).unwrap_or_default(),
             freed: before.map(|before| before.freed.clone()).unwrap_or_default(),
+            here: Arc::default(),
             members: ArcSwap::default(),
+            originals: before
+                .filter(|before| connections_fit(&before.cluster, &cluster))
+                .map(|before| ArcSwap::new(before.originals.load_full()))
+                .unwrap_or_default(),
             turn: AtomicUsize::new(0),
             gate: Gate::default(),
             warmed_s: AtomicU64::new(0),
             swept_ms: AtomicU64::new(before.map_or(0, |before| before.swept_ms.load(Ordering::Relaxed))),
+            cluster,
         }
     }
 
@@ -157,6 +194,7 @@ impl Upstream {
             workload: member.backend.labelled,
             weight: member.weight,
             draining: member.draining,
+            whereabouts: member.whereabouts.clone(),
         };
         self.members.load().all.iter().map(found).collect()
     }
@@ -190,11 +228,16 @@ impl Upstream {
                     pool: Pool::new(if self.shares_connections() { 1 } else { workers }),
                 }),
             };
-            Member { backend, weight: found.weight, draining: found.draining }
+            let whereabouts = found.whereabouts.clone();
+            let nearness = match &self.cluster.locality {
+                Some(locality) => locality.nearness(&self.here, &whereabouts),
+                None => Nearness::Level(0),
+            };
+            Member { backend, weight: found.weight, draining: found.draining, whereabouts, nearness }
         });
         let all: Arc<[Member]> = all.collect();
         // With its rota from the start: a request that finds endpoints without one would find nobody.
-        self.members.store(Arc::new(Members { rota: self.rota(&all), all }));
+        self.members.store(Arc::new(self.members_of(all)));
         // Once more, so that whoever was taken out meanwhile is not put back.
         self.seat();
     }
@@ -207,7 +250,7 @@ impl Upstream {
 
     /// Decides anew who is in.
     pub(crate) fn seat(&self) {
-        self.members.rcu(|members| Members { rota: self.rota(&members.all), all: members.all.clone() });
+        self.members.rcu(|members| self.members_of(members.all.clone()));
     }
 
     /// How far an endpoint is towards its full share, in thousandths (Envoy's slow start: by whole seconds, and never less
@@ -223,8 +266,41 @@ impl Upstream {
         ((grown.max(least) * f64::from(WARM)) as u32).max(1)
     }
 
-    /// Those who are in. Draining endpoints are only if nobody else is there at all.
-    fn rota(&self, all: &[Member]) -> Rota {
+    fn members_of(&self, all: Arc<[Member]>) -> Members {
+        let parts = self.parts(&all);
+        let whole = parts.iter().fold(0, |sum: u32, (weight, _)| sum.saturating_add(*weight));
+        Members { all, parts, whole }
+    }
+
+    /// Those who are in, by groups. Draining endpoints are only if nobody else is there at all.
+    fn parts(&self, all: &[Member]) -> Vec<(u32, Rota)> {
+        let is_left = |member: &&Member| member.nearness != Nearness::Left;
+        if all.iter().filter(is_left).all(|member| member.draining) {
+            return vec![(1, self.rota(all, |member| member.nearness != Nearness::Left))];
+        }
+        let order: BTreeSet<(u32, usize)> = all.iter().filter_map(|member| member.nearness.order()).collect();
+        let shares = self.cluster.locality.as_ref().and_then(|locality| locality.shares(&self.here));
+        let here = |member: &Member, group: (u32, usize)| !member.draining && member.nearness.order() == Some(group);
+        let groups = order.iter().map(|group| {
+            let of_group = || all.iter().filter(|member| here(member, *group));
+            Group {
+                total: of_group().count(),
+                healthy: of_group().filter(|member| !member.backend.health.is_ejected()).count(),
+                share: shares.and_then(|shares| shares.get(group.1)).map(|(_, share)| *share),
+            }
+        });
+        let groups: Vec<Group> = groups.collect();
+        let panic_percent = self.cluster.outlier.as_ref().map_or(0, |outlier| usize::from(outlier.panic_percent));
+        let loads = loads(&groups, panic_percent);
+        let part = |(group, load): (&(u32, usize), &Load)| {
+            let is_in = |member: &Member| here(member, *group) && (load.panic || !member.backend.health.is_ejected());
+            (load.weight, self.rota(all, is_in))
+        };
+        order.iter().zip(&loads).filter(|(_, load)| load.weight != 0).map(part).collect()
+    }
+
+    /// The rota of some of its endpoints.
+    fn rota(&self, all: &[Member], is_in: impl Fn(&Member) -> bool) -> Rota {
         let now = Instant::now();
         let warms = self.cluster.warmup.is_some()
             && matches!(self.cluster.balancer, Balancer::LeastRequest | Balancer::RoundRobin);
@@ -232,30 +308,20 @@ impl Upstream {
             true => member.weight.max(1).saturating_mul(self.warmth(member.backend.since, now)),
             false => member.weight,
         };
-        let seats = |draining: bool, ejected_too: bool| -> Vec<(u32, u32)> {
-            let member = |(number, member): (usize, &Member)| (number as u32, weight(member));
-            let in_rota = |(_, member): &(usize, &Member)| {
-                member.draining == draining && (ejected_too || !member.backend.health.is_ejected())
-            };
-            all.iter().enumerate().filter(in_rota).map(member).collect()
-        };
-        let total = seats(false, true).len();
-        let panic_percent = self.cluster.outlier.as_ref().map_or(0, |outlier| usize::from(outlier.panic_percent));
-        let mut healthy = seats(false, false);
-        if healthy.len() * 100 < panic_percent * total {
-            healthy = seats(false, true);
-        }
-        if total == 0 {
-            healthy = seats(true, true);
-        }
+        let seats: Vec<(u32, u32)> = all
+            .iter()
+            .enumerate()
+            .filter(|(_, member)| is_in(member))
+            .map(|(number, member)| (number as u32, weight(member)))
+            .collect();
         match &self.cluster.balancer {
             Balancer::Hash(hashing) => {
                 let entry = |(number, weight): &(u32, u32)| {
                     (*number, all[*number as usize].backend.address.to_string(), *weight)
                 };
-                Rota::hashed(&hashing.table, &healthy.iter().map(entry).collect::<Vec<_>>())
+                Rota::hashed(&hashing.table, &seats.iter().map(entry).collect::<Vec<_>>())
             }
-            _ => Rota::new(&healthy),
+            _ => Rota::new(&seats),
         }
     }
 
@@ -286,19 +352,75 @@ impl Upstream {
     /// The endpoint for a request; none if none is in. `tried` have failed it before; `hash` says where it belongs.
     pub(crate) fn choose(&self, draws: &Draws, tried: &[Arc<Backend>], hash: Option<u64>) -> Option<Arc<Backend>> {
         let members = self.members.load();
+        let rota = members.part(hash, draws)?;
         let backend = |number: u32| &members.all[number as usize].backend;
         let avoid = |number: u32| tried.iter().any(|tried| Arc::ptr_eq(tried, backend(number)));
-        if let Some(number) = hash.and_then(|hash| members.rota.at(hash, avoid)) {
+        if let Some(number) = hash.and_then(|hash| rota.at(hash, avoid)) {
             return Some(backend(number).clone());
         }
-        let chosen = members.rota.choose(
-            &self.cluster.balancer,
-            &self.turn,
-            draws,
-            |number| backend(number).active.value(),
-            avoid,
-        );
+        let chosen =
+            rota.choose(&self.cluster.balancer, &self.turn, draws, |number| backend(number).active.value(), avoid);
         chosen.map(|number| backend(number).clone())
+    }
+
+    /// The endpoint at an address that the client chose; none if the cluster has endpoints of its own, and this is none of
+    /// them.
+    pub(crate) fn toward(&self, address: SocketAddr, workers: usize) -> Option<Arc<Backend>> {
+        let Some(address) = self.cluster.endpoints.original(address) else {
+            let members = self.members.load();
+            // The port that it dialled is the service's, which an endpoint may have under another number.
+            let at = |member: &&Member| member.backend.address.ip() == address.ip();
+            return members.all.iter().find(at).map(|member| member.backend.clone());
+        };
+        if let Some(known) = self.originals.load().get(&address) {
+            return Some(known.clone());
+        }
+        let secure = matches!(self.cluster.tls, ClusterTls::Mutual(_));
+        let fresh = Arc::new(Backend {
+            address,
+            since: Instant::now(),
+            secure,
+            labelled: NameId::UNKNOWN,
+            met: Acquaintance::default(),
+            health: Arc::default(),
+            active: Arc::default(),
+            pool: Pool::new(if self.shares_connections() { 1 } else { workers }),
+        });
+        self.originals.rcu(|known| match known.len() < ORIGINALS_MAX {
+            true => {
+                let mut more = HashMap::clone(known);
+                more.entry(address).or_insert_with(|| fresh.clone());
+                Arc::new(more)
+            }
+            false => known.clone(),
+        });
+        Some(self.originals.load().get(&address).cloned().unwrap_or(fresh))
+    }
+
+    /// An endpoint that speaks the mesh's mTLS; none if none is in.
+    pub(crate) fn choose_secure(&self, draws: &Draws, hash: Option<u64>) -> Option<Arc<Backend>> {
+        let mut avoided = Vec::new();
+        loop {
+            let backend = self.choose(draws, &avoided, hash)?;
+            if backend.secure {
+                return Some(backend);
+            }
+            // Who was tried comes again only when there is nobody else.
+            if avoided.iter().any(|known| Arc::ptr_eq(known, &backend)) {
+                return None;
+            }
+            avoided.push(backend);
+        }
+    }
+
+    /// Whether this is its only endpoint.
+    pub(crate) fn is_at(&self, address: SocketAddr) -> bool {
+        matches!(&*self.members.load().all, [member] if member.backend.address == address)
+    }
+
+    /// Whether one of its endpoints has this address.
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
+        self.members.load().all.iter().any(|member| member.backend.address.ip() == address)
     }
 
     /// Counts how a try ended. True if the endpoint was taken out for it.
@@ -354,6 +476,18 @@ impl Upstream {
             ms => Duration::from_millis(ms),
         };
         self.members.load().all.iter().for_each(|member| member.backend.pool.close_idle(idle_max));
+        let originals = self.originals.load();
+        originals.values().for_each(|backend| backend.pool.close_idle(idle_max));
+        // Nobody else holds it, nothing is under way, and no connection is kept.
+        let unused = |it: &Arc<Backend>| {
+            it.active.value() == 0 && it.pool.connections.value() == 0 && Arc::strong_count(it) == 1
+        };
+        if originals.values().any(unused) {
+            self.originals.rcu(|known| {
+                let used = known.iter().filter(|(_, backend)| !unused(backend));
+                used.map(|(address, backend)| (*address, backend.clone())).collect::<HashMap<_, _>>()
+            });
+        }
     }
 
     /// How each of its endpoints does.
@@ -377,6 +511,27 @@ impl Upstream {
             Protocol::Auto => None,
             Protocol::Http | Protocol::Tcp | Protocol::Tls => Some(false),
         }
+    }
+}
+
+impl Members {
+    /// The part that a request falls to.
+    fn part(&self, hash: Option<u64>, draws: &Draws) -> Option<&Rota> {
+        if let [(_, only)] = self.parts.as_slice() {
+            return Some(only);
+        }
+        let whole = self.whole.max(1);
+        let mut at = match hash {
+            Some(hash) => (hash % u64::from(whole)) as u32,
+            None => draws.below(whole as usize) as u32,
+        };
+        for (weight, rota) in &self.parts {
+            match at.checked_sub(*weight) {
+                Some(rest) => at = rest,
+                None => return Some(rota),
+            }
+        }
+        None
     }
 }
 
@@ -433,6 +588,7 @@ mod tests {
             idle_timeout_ms: 0,
             warmup: None,
             wire: None,
+            locality: None,
         }
     }
 
@@ -443,6 +599,7 @@ mod tests {
             workload: NameId::UNKNOWN,
             weight: 1,
             draining: false,
+            whereabouts: Arc::default(),
         }
     }
 

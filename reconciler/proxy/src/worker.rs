@@ -12,6 +12,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
 use taut_identity::LiveIdentity;
+use taut_snapshot::Text;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
@@ -43,6 +44,10 @@ pub(crate) struct Shared {
     /// Connections from below.
     pub(crate) connections: Arc<Gauge>,
     pub(crate) log: Option<Log>,
+    /// Where the proxy is, if its command line says.
+    pub(crate) locality: Option<Text>,
+    /// How many threads serve.
+    pub(crate) workers: usize,
     /// How many proxies in front of a gateway are trusted.
     pub(crate) trusted_proxies: usize,
     /// What durations are counted from.

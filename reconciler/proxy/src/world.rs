@@ -3,22 +3,24 @@
 //! Owns: what is made from a view: tables, clusters, inbound ports, certificates.
 //! Invariant: a world never changes. Endpoints do, inside its clusters; which clusters there are does not.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 use taut_delivery::Refused;
-use taut_snapshot::decide::{ClusterId, DEFAULT_RETRY_ATTEMPTS, Destination, Forwarding, GatewayListener, Tables};
+use taut_snapshot::decide::{
+    ClusterId, DEFAULT_RETRY_ATTEMPTS, Destination, Forwarding, GatewayListener, GatewayServer, Tables, Whereabouts,
+};
 use taut_snapshot::object::{
-    Balancer, Certificate, Cluster, ClusterTls, EndpointSource, Limits, MtlsMode, Protocol, Retry, RetryOn,
+    Balancer, Certificate, Cluster, ClusterTls, EndpointSource, Limits, MtlsMode, Protocol, Retry, RetryOn, Service,
 };
 use taut_snapshot::{BadSnapshot, Digest, Objects, Text, view_of};
 
 use crate::config::Role;
-use crate::telemetry::names::{NameId, ServiceName, Workload};
+use crate::telemetry::names::{Labels, NameId, ServiceName, Workload};
 use crate::telemetry::peer::Introduction;
-use crate::tls::gateway_config;
+use crate::tls::{HTTP, gateway_config};
 use crate::token::Tokens;
 use crate::upstream::Upstream;
 use crate::worker::Shared;
@@ -28,6 +30,12 @@ const APPLICATION_CONNECT_MS: u64 = 10_000;
 
 /// How long a connection to it may be idle, as with Envoy.
 const APPLICATION_IDLE_MS: u64 = 3_600_000;
+
+/// What Istio calls where traffic for unknown hosts passes to.
+pub(crate) const PASSTHROUGH: &str = "PassthroughCluster";
+
+/// What Istio calls where it ends.
+pub(crate) const BLACK_HOLE: &str = "BlackHoleCluster";
 
 /// What decides requests.
 pub(crate) struct World {
@@ -40,8 +48,14 @@ pub(crate) struct World {
     pub(crate) inbound: BTreeMap<u16, Inbound>,
     /// How requests go to the application.
     pub(crate) to_application: ToApplication,
-    /// Where connections go that carry something else than HTTP, by the port of the outbound bind.
-    pub(crate) bytes_to: BTreeMap<u16, BytesTo>,
+    /// What the client of an outbound bind is taken to have dialled, by the port of the bind.
+    pub(crate) stand_ins: BTreeMap<u16, StandIn>,
+    /// Where what nobody knows passes to: wherever it wanted to go.
+    pub(crate) passthrough: Arc<Upstream>,
+    /// What nobody knows is counted as, where it does not pass.
+    pub(crate) black_hole: NameId,
+    /// By the numbers of the tables' clusters, those of which clients choose the endpoint by its address.
+    chosen: Vec<bool>,
     /// What each server of each gateway's listener shows, in the tables' order.
     certificates: Vec<Vec<Option<Shown>>>,
     /// Which tokens it takes.
@@ -54,8 +68,6 @@ pub(crate) struct World {
 
 /// One port of the workload.
 pub(crate) struct Inbound {
-    pub(crate) mode: MtlsMode,
-    pub(crate) protocol: Protocol,
     /// The application.
     pub(crate) upstream: Arc<Upstream>,
 }
@@ -66,9 +78,9 @@ pub(crate) struct ToApplication {
     pub(crate) destination: Destination,
 }
 
-/// Where connections to a port go that carry something else than HTTP.
-pub(crate) struct BytesTo {
-    pub(crate) cluster: ClusterId,
+/// What the client of an outbound bind is taken to have dialled, which only names a port.
+pub(crate) struct StandIn {
+    pub(crate) address: IpAddr,
     /// Whether there may be HTTP on the port as well, so that one must look.
     pub(crate) beside_http: bool,
 }
@@ -76,6 +88,7 @@ pub(crate) struct BytesTo {
 /// A certificate, and the configuration that shows it. Kept from one world to the next, so that clients can resume.
 struct Shown {
     certificate: Certificate,
+    protocols: &'static [&'static [u8]],
     config: Arc<ServerConfig>,
 }
 
@@ -114,7 +127,7 @@ impl World {
         let (upstreams, fresh) = upstreams(&tables, shared, before).map_err(in_view)?;
         let known = before.and_then(|before| before.tokens.as_ref());
         let tokens = tables.tokens.as_ref().map(|set| Tokens::new(set, known)).transpose().map_err(in_view)?;
-        let bytes_to = bytes_to(&tables, place.roles).map_err(in_view)?;
+        let stand_ins = stand_ins(&tables, place.roles).map_err(in_view)?;
         let certificates = certificates(&tables, before).map_err(in_view)?;
         let workload = Workload::new(&tables.view.namespace, &tables.view.name, &tables.view.labels);
         let world = World {
@@ -122,7 +135,13 @@ impl World {
             generation: 0,
             inbound: inbound(&tables, place, shared, before),
             to_application: ToApplication::new(),
-            bytes_to,
+            stand_ins,
+            passthrough: before.map_or_else(|| Arc::new(passthrough(&shared.labels)), |it| it.passthrough.clone()),
+            black_hole: shared
+                .labels
+                .services
+                .number(ServiceName { name: BLACK_HOLE.into(), ..ServiceName::default() }),
+            chosen: chosen(&tables),
             certificates,
             tokens,
             introduction: Introduction::new(place.name, &workload),
@@ -138,14 +157,18 @@ impl World {
         &self.upstreams[cluster.0 as usize]
     }
 
-    /// Which connections a port of the workload takes.
-    pub(crate) fn mtls(&self, port: u16) -> &MtlsMode {
-        self.inbound.get(&port).map_or(&self.tables.view.other_ports, |inbound| &inbound.mode)
+    /// The address of the endpoint, if the client chose it when it dialled: of services without an address of their own.
+    pub(crate) fn toward(&self, cluster: ClusterId, dialled: Option<SocketAddr>) -> Option<SocketAddr> {
+        dialled.filter(|dialled| {
+            let upstream = self.upstream(cluster);
+            upstream.cluster.endpoints.original(*dialled).is_some()
+                || (self.chosen[cluster.0 as usize] && upstream.has(dialled.ip()))
+        })
     }
 
-    /// What a port of the workload speaks.
-    pub(crate) fn inbound_protocol(&self, port: u16) -> &Protocol {
-        self.inbound.get(&port).map_or(&Protocol::Auto, |inbound| &inbound.protocol)
+    /// Which connections a port of the workload takes.
+    pub(crate) fn mtls(&self, port: u16) -> &MtlsMode {
+        self.tables.inbound_mode(port).0
     }
 
     /// A port of the gateway.
@@ -153,18 +176,11 @@ impl World {
         self.tables.listeners.iter().find(|listener| listener.port == port)
     }
 
-    /// Whether a port of the gateway ends TLS.
-    pub(crate) fn ends_tls(&self, port: u16) -> bool {
-        let servers = self.listener(port).map_or(&[][..], |listener| &listener.servers);
-        servers.iter().any(|server| server.certificate.is_some())
-    }
-
-    /// What a client is shown that asks for this name on a port of the gateway.
-    pub(crate) fn certificate(&self, port: u16, server_name: Option<&str>) -> Option<&Arc<ServerConfig>> {
+    /// What a server of the gateway's port shows to its clients.
+    pub(crate) fn certificate(&self, port: u16, server: &GatewayServer) -> Option<&Arc<ServerConfig>> {
         let at = self.tables.listeners.iter().position(|listener| listener.port == port)?;
-        let listener = &self.tables.listeners[at];
-        let server = listener.server(server_name)?;
-        let number = listener.servers.iter().position(|one| std::ptr::eq(one, server))?;
+        let servers = &self.tables.listeners[at].servers;
+        let number = servers.iter().position(|one| std::ptr::eq(one, server))?;
         self.certificates[at][number].as_ref().map(|shown| &shown.config)
     }
 }
@@ -197,14 +213,18 @@ fn upstreams(
     }
     let known = before.iter().flat_map(|before| &before.upstreams);
     let known: BTreeMap<_, &Arc<Upstream>> = known.map(|upstream| (key(&upstream.cluster), upstream)).collect();
+    let view = &tables.view;
+    let own = || taut_snapshot::endpoint::locality_of(&view.labels);
+    let here =
+        Arc::new(Whereabouts { locality: shared.locality.clone().unwrap_or_else(own), labels: view.labels.clone() });
     let (mut all, mut fresh) = (Vec::with_capacity(tables.clusters().len()), Vec::new());
     for cluster in tables.clusters() {
         let before = known.get(&key(cluster)).map(|known| Arc::clone(known));
-        if let Some(same) = before.as_ref().filter(|before| before.cluster == *cluster) {
+        if let Some(same) = before.as_ref().filter(|before| before.cluster == *cluster && *before.here == *here) {
             all.push(same.clone());
             continue;
         }
-        let upstream = Upstream::new(cluster.clone(), &shared.identity, &shared.labels, before.as_deref())?;
+        let upstream = Upstream::new(cluster.clone(), &here, &shared.identity, &shared.labels, before.as_deref())?;
         let upstream = Arc::new(upstream);
         all.push(upstream.clone());
         fresh.push(Fresh { upstream, before });
@@ -217,36 +237,58 @@ fn inbound(tables: &Tables, place: &Place<'_>, shared: &Shared, before: Option<&
     let ready = |role: &Role| {
         let Role::Inbound { port, application } = *role else { return None };
         let declared = tables.view.inbound.iter().find(|inbound| inbound.port == port);
-        let (mode, protocol) = declared.map_or_else(
-            || (tables.view.other_ports.clone(), Protocol::Auto),
-            |inbound| (inbound.mtls.clone(), inbound.protocol.clone()),
-        );
+        let protocol = declared.map_or(Protocol::Auto, |inbound| inbound.protocol.clone());
+        let application = declared.map_or(application, |inbound| behind(inbound, application));
         let (host, namespace) = declared
             .map_or_else(Default::default, |inbound| (inbound.service.clone(), inbound.service_namespace.clone()));
-        let cluster = application_cluster(host.clone(), port, namespace.clone(), protocol.clone());
-        let same = before
-            .and_then(|before| before.inbound.get(&port))
-            .filter(|known| known.upstream.cluster == cluster)
-            .map(|known| known.upstream.clone());
+        let cluster = application_cluster(host.clone(), port, namespace.clone(), protocol);
+        let is_same = |known: &&Inbound| known.upstream.cluster == cluster && known.upstream.is_at(application);
+        let same =
+            before.and_then(|before| before.inbound.get(&port)).filter(is_same).map(|known| known.upstream.clone());
         let upstream = same.unwrap_or_else(|| {
             let service = shared.labels.services.number(ServiceName::new(&host, &namespace));
             let name = format!("inbound|{port}||");
             Arc::new(Upstream::application(name, cluster, service, application, place.workers))
         });
-        Some((port, Inbound { mode, protocol, upstream }))
+        Some((port, Inbound { upstream }))
     };
     place.roles.iter().filter_map(ready).collect()
 }
 
-/// The application behind a port, as a cluster: without limits, without TLS.
+/// Where the application is behind a port: where a Sidecar says, or else where the bind does. All addresses at once mean
+/// the workload's own.
+fn behind(inbound: &taut_snapshot::object::Inbound, bound: SocketAddr) -> SocketAddr {
+    let Ok(said) = inbound.endpoint.parse::<SocketAddr>() else { return bound };
+    if said.ip().is_unspecified() { SocketAddr::new(bound.ip(), said.port()) } else { said }
+}
+
+/// The clusters of which clients choose the endpoint: those of headless services.
+fn chosen(tables: &Tables) -> Vec<bool> {
+    let hosts: BTreeSet<&Text> =
+        tables.services.iter().filter(|entry| entry.service.original).map(|entry| &entry.service.host).collect();
+    tables.clusters().iter().map(|cluster| hosts.contains(&cluster.host)).collect()
+}
+
+/// Where what nobody knows passes to.
+fn passthrough(labels: &Labels) -> Upstream {
+    let cluster = own_cluster(Text::default(), 0, Text::default(), Protocol::Auto, EndpointSource::Original);
+    Upstream::passthrough(PASSTHROUGH, cluster, labels)
+}
+
+/// The application behind a port, as a cluster.
 fn application_cluster(host: Text, port: u16, namespace: Text, protocol: Protocol) -> Cluster {
+    own_cluster(host, port, namespace, protocol, EndpointSource::Dns(Vec::new()))
+}
+
+/// A cluster that no resource declares: without limits, without TLS.
+fn own_cluster(host: Text, port: u16, namespace: Text, protocol: Protocol, endpoints: EndpointSource) -> Cluster {
     Cluster {
         host,
         port,
         subset: Text::default(),
         namespace,
         protocol,
-        endpoints: EndpointSource::Dns(Vec::new()),
+        endpoints,
         balancer: Balancer::RoundRobin,
         limits: Limits {
             connections: 0,
@@ -262,6 +304,7 @@ fn application_cluster(host: Text, port: u16, namespace: Text, protocol: Protoco
         idle_timeout_ms: APPLICATION_IDLE_MS,
         warmup: None,
         wire: None,
+        locality: None,
     }
 }
 
@@ -282,32 +325,37 @@ impl ToApplication {
     }
 }
 
-/// Where connections go that carry something else than HTTP. They do not name a service, so that for each port there may
-/// be only one (semantics.md §2.3: with an address of its own for each service, capture tells them apart).
-fn bytes_to(tables: &Tables, roles: &[Role]) -> Result<BTreeMap<u16, BytesTo>, String> {
+/// What the clients of outbound binds are taken to have dialled, where services have addresses. A bind names a port alone,
+/// so that of those that carry bytes there may be one; server names tell services apart that have no address.
+fn stand_ins(tables: &Tables, roles: &[Role]) -> Result<BTreeMap<u16, StandIn>, String> {
     let mut found = BTreeMap::new();
     for role in roles {
         let Role::Outbound { port } = *role else { continue };
-        let ports = tables.services.iter().flat_map(|entry| {
-            let of_port = entry.service.ports.iter().filter(|known| known.number == port);
-            of_port.map(|known| (&entry.service.host, &known.protocol))
-        });
-        let (bytes, others): (Vec<_>, Vec<_>) =
-            ports.partition(|(_, protocol)| matches!(protocol, Protocol::Tcp | Protocol::Tls));
-        match bytes.as_slice() {
-            [] => {}
-            [(host, _)] => {
-                if let Some(cluster) = tables.outbound(port, host).and_then(|found| found.cluster) {
-                    found.insert(port, BytesTo { cluster, beside_http: !others.is_empty() });
-                }
-            }
-            [(one, _), (other, _), ..] => {
-                return Err(format!(
-                    "port {port} carries bytes to `{one}` as well as to `{other}`, and a bind for the port cannot tell them \
-                     apart: give one of them another port"
-                ));
+        let (mut bytes, mut auto, mut http) = (Vec::new(), Vec::new(), false);
+        for (service, protocol) in tables.services_on(port) {
+            match protocol {
+                Protocol::Tcp | Protocol::Tls => bytes.push((service, protocol)),
+                Protocol::Auto => auto.push(service),
+                Protocol::Http | Protocol::Http2 | Protocol::Grpc => http = true,
             }
         }
+        let addressed = |service: &&Service| !service.addresses.is_empty() || !service.ranges.is_empty();
+        let streams = bytes.iter().filter(|(_, protocol)| **protocol == Protocol::Tcp).count();
+        if 1 < bytes.len() && (1 < streams || bytes.iter().any(|(service, _)| addressed(service))) {
+            return Err(format!(
+                "port {port} carries bytes to `{}` as well as to `{}`, and a bind for the port cannot tell them apart: bind \
+                 their addresses instead (`--outbound ADDRESS:{port}=LISTEN`), or give one of them another port",
+                bytes[0].0.host, bytes[1].0.host,
+            ));
+        }
+        let only = match (bytes.as_slice(), auto.as_slice()) {
+            ([], [only]) | ([(only, _)], _) => Some(*only),
+            _ => None,
+        };
+        let addresses = only.iter().flat_map(|service| &service.addresses);
+        let address = addresses.filter_map(|address| address.parse().ok()).next();
+        let beside_http = http || !auto.is_empty() || bytes.is_empty();
+        found.insert(port, StandIn { address: address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), beside_http });
     }
     Ok(found)
 }
@@ -315,17 +363,17 @@ fn bytes_to(tables: &Tables, roles: &[Role]) -> Result<BTreeMap<u16, BytesTo>, S
 /// What each server of a gateway shows.
 fn certificates(tables: &Tables, before: Option<&World>) -> Result<Vec<Vec<Option<Shown>>>, String> {
     let known: Vec<&Shown> = before.iter().flat_map(|before| before.certificates.iter().flatten().flatten()).collect();
-    let shown = |certificate: &Certificate| {
-        let same = known.iter().find(|shown| shown.certificate == *certificate);
+    let shown = |server: &GatewayServer| -> Result<Option<Shown>, String> {
+        let Some(certificate) = &server.certificate else { return Ok(None) };
+        let protocols = if server.carries_bytes() { &[] } else { HTTP };
+        let same = known.iter().find(|it| it.certificate == *certificate && it.protocols == protocols);
         let config = match same {
             Some(shown) => shown.config.clone(),
-            None => gateway_config(certificate)?,
+            None => gateway_config(certificate, protocols)?,
         };
-        Ok(Shown { certificate: certificate.clone(), config })
+        Ok(Some(Shown { certificate: certificate.clone(), protocols, config }))
     };
-    let of = |listener: &GatewayListener| -> Result<Vec<Option<Shown>>, String> {
-        listener.servers.iter().map(|server| server.certificate.as_ref().map(shown).transpose()).collect()
-    };
+    let of = |listener: &GatewayListener| listener.servers.iter().map(shown).collect();
     tables.listeners.iter().map(of).collect()
 }
 

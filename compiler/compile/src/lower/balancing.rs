@@ -1,7 +1,9 @@
 //! Which endpoint gets a request, and what holds for connections (semantics.md §4.1, §4.7).
 
-use taut_resources::{At, ConnectionPool, ConsistentHash, Duration, LoadBalancer};
-use taut_snapshot::object::{HashCookie, HashKey, HashTable, Hashing, Keepalive, Warmup, Wire};
+use taut_model::{PortTraffic, Service, Settings};
+use taut_resources::{At, ConnectionPool, ConsistentHash, Duration, LoadBalancer, Spec};
+use taut_snapshot::Text;
+use taut_snapshot::object::{Distribution, HashCookie, HashKey, HashTable, Hashing, Keepalive, Locality, Warmup, Wire};
 
 /// Istio's size of a hash ring.
 const RING_SIZE: u64 = 1_024;
@@ -53,6 +55,54 @@ pub(super) fn warmup(balancer: &LoadBalancer) -> Option<Warmup> {
         (None, Some(duration)) => Some(evenly(duration.as_millis(), WARMUP_PERCENT)),
         (None, None) => None,
     }
+}
+
+/// Which endpoints are preferred by where they are (semantics.md §4.6): as the rule says, or the service, or the mesh.
+pub(super) fn locality(service: &Service<'_>, traffic: &PortTraffic<'_>, settings: &Settings) -> Option<Locality> {
+    let of_rule = traffic.load_balancer.and_then(|balancer| balancer.locality_lb_setting.as_deref());
+    if of_rule.is_none()
+        && let Some(labels) = near(service)
+    {
+        return Some(Locality { distribute: Vec::new(), failover: Vec::new(), labels });
+    }
+    let setting = of_rule.or(settings.locality.as_ref());
+    let on = setting.and_then(|setting| setting.enabled).is_none_or(|enabled| enabled.value);
+    let text = |text: &Option<At<Text>>| text.as_ref().map(|text| text.value.clone()).unwrap_or_default();
+    let distribute = setting.iter().flat_map(|setting| &setting.distribute).map(|it| Distribution {
+        from: text(&it.from),
+        to: it.to.0.iter().map(|(place, share)| (place.value.clone(), share.value)).collect(),
+    });
+    let locality = Locality {
+        distribute: distribute.collect(),
+        failover: setting.iter().flat_map(|it| &it.failover).map(|it| (text(&it.from), text(&it.to))).collect(),
+        labels: setting.iter().flat_map(|it| &it.failover_priority).map(|label| label.value.clone()).collect(),
+    };
+    // Levels need somebody who takes failing endpoints out; shares do not.
+    let counts = !locality.distribute.is_empty() || traffic.outlier_detection.is_some();
+    Some(locality).filter(|_| on && counts)
+}
+
+/// What a Service itself says of near endpoints.
+fn near(service: &Service<'_>) -> Option<Vec<Text>> {
+    const ANNOTATION: &str = "networking.istio.io/traffic-distribution";
+    const NEAR: [&str; 5] = [
+        "topology.istio.io/network",
+        "topology.kubernetes.io/region",
+        "topology.kubernetes.io/zone",
+        "topology.istio.io/subzone",
+        "kubernetes.io/hostname",
+    ];
+    let of_spec = match &service.resource.spec {
+        Spec::Service(spec) => spec.traffic_distribution.as_ref().map(|it| it.value.word()),
+        _ => None,
+    };
+    let annotated = service.resource.meta.annotations.get(ANNOTATION).map(|it| it.as_str());
+    let count = match annotated.or(of_spec)? {
+        "PreferClose" | "PreferSameZone" => 3,
+        "PreferSameNode" => 5,
+        _ => return None,
+    };
+    Some(NEAR[..count].iter().map(|name| Text::new_static(name)).collect())
 }
 
 /// What else is said of connections; none if nothing is.

@@ -119,6 +119,7 @@ impl<'r> Lowering<'_, 'r> {
             idle_timeout_ms: idle.unwrap_or(IDLE_TIMEOUT_MS),
             warmup: traffic.load_balancer.and_then(balancing::warmup),
             wire: pool.and_then(balancing::wire),
+            locality: balancing::locality(service, &traffic, &self.mesh.settings),
         }
     }
 
@@ -198,7 +199,7 @@ fn labels(subset: &Subset) -> Vec<(Text, Text)> {
 }
 
 fn alias(host: &Text, port: &ServicePort) -> Vec<DnsName> {
-    vec![DnsName { host: host.to_ascii_lowercase().into(), port: port.number, weight: 1 }]
+    vec![DnsName { host: host.to_ascii_lowercase().into(), port: port.number, weight: 1, locality: Text::default() }]
 }
 
 fn endpoints(service: &Service<'_>, port: &ServicePort) -> EndpointSource {
@@ -220,7 +221,10 @@ fn endpoints(service: &Service<'_>, port: &ServicePort) -> EndpointSource {
             labels: Vec::new(),
             port: TargetPort::Number(port.number),
         }),
-        EndpointKind::Original => EndpointSource::Original,
+        EndpointKind::Original => match port.target {
+            Target::Number(number) if number != port.number => EndpointSource::OriginalAt(number),
+            _ => EndpointSource::Original,
+        },
         EndpointKind::Alias(host) => EndpointSource::Dns(alias(host, port)),
         EndpointKind::Dns(entry) => EndpointSource::Dns(names(service, entry, port, None)),
     }
@@ -238,7 +242,7 @@ fn names(
         Target::Name(_) => port.number,
     };
     if entry.endpoints.is_empty() {
-        return vec![DnsName { host: service.host.clone(), port: target, weight: 1 }];
+        return vec![DnsName { host: service.host.clone(), port: target, weight: 1, locality: Text::default() }];
     }
     let in_subset = |endpoint: &&taut_resources::WorkloadEntry| {
         subset.is_none_or(|subset| subset.labels.iter().all(|(name, value)| endpoint.labels.get(name) == Some(value)))
@@ -249,6 +253,7 @@ fn names(
             host: endpoint.address.as_ref()?.to_ascii_lowercase().into(),
             port: own.unwrap_or(target),
             weight: endpoint.weight.as_ref().map_or(1, |weight| weight.value.max(1)),
+            locality: endpoint.locality.as_ref().map(|it| it.value.clone()).unwrap_or_default(),
         })
     };
     let mut names: Vec<DnsName> = entry.endpoints.iter().filter(in_subset).filter_map(name).collect();
@@ -275,6 +280,7 @@ fn outside(service: &Service<'_>, tls: &ClientTls) -> OutsideTls {
         },
         certificate: if mutual { text(&tls.client_certificate) } else { Text::default() },
         key: if mutual { text(&tls.private_key) } else { Text::default() },
+        revoked: text(&tls.ca_crl),
     }
 }
 

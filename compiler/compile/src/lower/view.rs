@@ -149,6 +149,7 @@ impl<'r> Lowering<'_, 'r> {
                     mtls: mode(modes.port(port)),
                     service: Text::default(),
                     service_namespace: Text::default(),
+                    endpoint: ingress.default_endpoint.as_ref().map(|it| behind(&it.value)).unwrap_or_default(),
                 }
             });
             view.inbound = ports.collect();
@@ -169,9 +170,15 @@ fn inbound(who: Who<'_>, leading: &[Leading<'_, '_>], modes: &ModeOf<'_>) -> Vec
             mtls: mode(modes.port(*number)),
             service: service.host.clone(),
             service_namespace: service.namespace.clone(),
+            endpoint: Text::default(),
         });
     }
     ports.into_values().collect()
+}
+
+/// The address of an application; `:80` is one of the workload's own.
+fn behind(written: &str) -> Text {
+    if written.starts_with(':') { format!("0.0.0.0{written}").into() } else { written.into() }
 }
 
 fn mode(mode: Mode) -> MtlsMode {

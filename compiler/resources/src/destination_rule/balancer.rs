@@ -36,7 +36,7 @@ message! {
         /// By what the endpoints report of their load.
         backend_utilization: Option<Box<BackendUtilization>> = "backendUtilization", refused("use `simple: LEAST_REQUEST`");
         /// By locality.
-        locality_lb_setting: Option<Box<LocalityBalancing>> = "localityLbSetting", refused("all endpoints count alike: leave it out");
+        locality_lb_setting: Option<Box<LocalityBalancing>> = "localityLbSetting";
         /// By zone.
         zone_aware_lb_setting: Option<Box<ZoneBalancing>> = "zoneAwareLbSetting", refused("all endpoints count alike: leave it out");
         /// Slow start.

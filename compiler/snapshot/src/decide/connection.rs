@@ -102,10 +102,10 @@ const OUTBOUND_CAPTURE: u16 = 15001;
 const INBOUND_CAPTURE: u16 = 15006;
 
 /// What sidecars offer for HTTP within the mesh's TLS.
-const MESH_HTTP: &[&str] = &["istio-http/1.0", "istio-http/1.1", "istio-h2"];
+pub const MESH_HTTP: &[&str] = &["istio-http/1.0", "istio-http/1.1", "istio-h2"];
 
 /// What they offer for anything else.
-const MESH_BYTES: &[&str] = &["istio-peer-exchange", "istio"];
+pub const MESH_BYTES: &[&str] = &["istio-peer-exchange", "istio"];
 
 impl<'t> Requests<'t> {
     /// Where a request is decided, by its Host.
@@ -156,6 +156,21 @@ impl Tables {
         })
     }
 
+    /// Whether the first bytes of the application's connections to a place must be known before they are decided; where
+    /// they need not, a server may speak first.
+    #[must_use]
+    pub fn outgoing_looks(
+        &self,
+        address: IpAddr,
+        port: u16,
+        is_endpoint: &dyn Fn(&VirtualHost<'_>, IpAddr) -> bool,
+    ) -> bool {
+        let endpoint = |service: usize, port: u16, address: IpAddr| {
+            self.virtual_host(service, port).is_some_and(|host| is_endpoint(&host, address))
+        };
+        self.listen.looks(address, port, &endpoint)
+    }
+
     /// What becomes of a connection to the workload.
     ///
     /// # Errors
@@ -164,9 +179,7 @@ impl Tables {
         if connection.port == INBOUND_CAPTURE {
             return Ok(Incoming { port: None, mtls: false, requests: false, circular: true });
         }
-        let port = self.view.inbound.iter().find(|port| port.port == connection.port);
-        let own = self.view.port_modes.iter().find(|port| port.port == connection.port);
-        let mode = port.map(|port| &port.mtls).or(own.map(|own| &own.mtls)).unwrap_or(&self.view.other_ports);
+        let (mode, port) = self.inbound_mode(connection.port);
         let (mtls, requests) = accept(mode, port.map_or(&Protocol::Auto, |port| &port.protocol), connection)?;
         if mtls && connection.tls.is_none() {
             return Err(Refusal::Tls);
@@ -178,6 +191,34 @@ impl Tables {
             return Err(Refusal::Protocol);
         }
         Ok(Incoming { port, mtls, requests, circular: false })
+    }
+
+    /// Whether the first bytes of connections to one of its ports must be known before they are decided.
+    #[must_use]
+    pub fn incoming_looks(&self, port: u16) -> bool {
+        let (mode, declared) = self.inbound_mode(port);
+        *mode != MtlsMode::Disable
+            || declared.is_none_or(|port| !matches!(port.protocol, Protocol::Tcp | Protocol::Tls))
+    }
+
+    /// Which connections one of its ports takes, and the port if a service leads there.
+    #[must_use]
+    pub fn inbound_mode(&self, port: u16) -> (&MtlsMode, Option<&Inbound>) {
+        let declared = self.view.inbound.iter().find(|inbound| inbound.port == port);
+        let own = self.view.port_modes.iter().find(|it| it.port == port);
+        let mode = declared.map(|port| &port.mtls).or(own.map(|own| &own.mtls)).unwrap_or(&self.view.other_ports);
+        (mode, declared)
+    }
+
+    /// Whether the first bytes of connections to a port of the gateway must be known before they are decided: not if all
+    /// that it has are bytes without TLS.
+    #[must_use]
+    pub fn arriving_looks(&self, port: u16) -> bool {
+        let listener = self.listeners.iter().find(|listener| listener.port == port);
+        let bytes = |server: &GatewayServer| {
+            server.chains.is_some_and(|number| !self.chains[number].looks()) && server.tls.is_none()
+        };
+        listener.is_none_or(|listener| !listener.servers.iter().all(bytes))
     }
 
     /// What becomes of a connection to the workload as a gateway.

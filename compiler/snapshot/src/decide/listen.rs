@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::authorize::{address_of, in_block};
-use super::connection::Connection;
+use super::connection::{Connection, Hello};
 use super::pattern::BadPattern;
 use super::route::ClusterId;
 use super::tables::{PortEntry, Scope, ServiceEntry};
@@ -75,9 +75,13 @@ impl Chains {
 
     /// The number of the rule for a connection.
     pub(super) fn find(&self, connection: &Connection<'_>) -> Option<usize> {
-        let all: Vec<&Chain> = self.chains.iter().collect();
-        let found = sieve(&all, connection)?;
+        let found = sieve(|| self.chains.iter(), connection)?;
         self.chains.iter().position(|chain| std::ptr::eq(chain, found))
+    }
+
+    /// Whether it is looked at how a connection's TLS begins, if it does.
+    pub(super) fn looks(&self) -> bool {
+        self.chains.iter().any(Chain::looks)
     }
 }
 
@@ -104,26 +108,17 @@ fn fits_name(names: &[Text], wanted: &str) -> Option<usize> {
     names.iter().filter_map(fit).max()
 }
 
-/// Keeps the chains that meet a condition best; if none does, those without the condition.
-fn keep<F: Ord>(chains: Vec<&Chain>, fit: impl Fn(&Chain) -> Fit<F>) -> Vec<&Chain> {
-    let fits: Vec<Fit<F>> = chains.iter().map(|chain| fit(chain)).collect();
-    let best = fits.iter().filter_map(|fit| if let Fit::Met(how) = fit { Some(how) } else { None }).max();
-    let kept = |fit: &Fit<F>| match (best, fit) {
-        (Some(best), Fit::Met(how)) => how == best,
-        (None, Fit::Free) => true,
-        _ => false,
-    };
-    chains.into_iter().zip(&fits).filter(|(_, fit)| kept(fit)).map(|(chain, _)| chain).collect()
-}
-
-enum Fit<F> {
-    Free,
-    Met(F),
+/// How a chain stands to one condition; a condition that is met counts more than one that it does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
     Unmet,
+    Free,
+    /// The more, the better.
+    Met(usize),
 }
 
-impl<F> Fit<F> {
-    fn of(free: bool, met: Option<F>) -> Fit<F> {
+impl Fit {
+    fn of(free: bool, met: Option<usize>) -> Fit {
         match (free, met) {
             (true, _) => Fit::Free,
             (false, Some(how)) => Fit::Met(how),
@@ -132,29 +127,37 @@ impl<F> Fit<F> {
     }
 }
 
-fn sieve<'c>(chains: &[&'c Chain], connection: &Connection<'_>) -> Option<&'c Chain> {
+/// The conditions, in the order in which they sieve.
+const SIEVES: usize = 4;
+
+/// How a chain stands to every condition: its address, its server names, whether it is for plain bytes, its protocols.
+fn fits(chain: &Chain, connection: &Connection<'_>, hello: Option<&Hello<'_>>) -> [Fit; SIEVES] {
+    let blocks = chain.blocks.iter().filter(|(address, bits)| in_block(connection.address, *address, *bits));
+    let name = || hello?.server_name.and_then(|wanted| fits_name(&chain.names, wanted));
+    let protocol = match hello {
+        None => chain.sniffed && connection.tls.is_none() && connection.http,
+        Some(hello) => hello.protocol.is_some_and(|wanted| chain.protocols.iter().any(|known| known == wanted)),
+    };
+    [
+        Fit::of(chain.blocks.is_empty(), blocks.map(|(_, bits)| usize::from(*bits)).max()),
+        Fit::of(chain.names.is_empty(), name()),
+        Fit::of(!chain.sniffed, hello.is_none().then_some(0)),
+        Fit::of(!chain.sniffed && chain.protocols.is_empty(), protocol.then_some(0)),
+    ]
+}
+
+/// The chain for a connection. At each step those are kept that meet the condition best; if none does, those without it.
+fn sieve<'c, I: Iterator<Item = &'c Chain>>(chains: impl Fn() -> I, connection: &Connection<'_>) -> Option<&'c Chain> {
     // Server names are read only where some rule asks for them.
-    let inspected = chains.iter().any(|chain| !chain.names.is_empty() || !chain.protocols.is_empty());
+    let inspected = chains().any(|chain| !chain.names.is_empty() || !chain.protocols.is_empty());
     let hello = connection.tls.as_ref().filter(|_| inspected);
-    let address = |chain: &Chain| {
-        let met = chain.blocks.iter().filter(|(address, bits)| in_block(connection.address, *address, *bits));
-        Fit::of(chain.blocks.is_empty(), met.map(|(_, bits)| *bits).max())
-    };
-    let name = |chain: &Chain| {
-        let wanted = hello.and_then(|hello| hello.server_name);
-        Fit::of(chain.names.is_empty(), wanted.and_then(|wanted| fits_name(&chain.names, wanted)))
-    };
-    let plain = |chain: &Chain| Fit::of(!chain.sniffed, hello.is_none().then_some(()));
-    let protocol = |chain: &Chain| {
-        let met = match hello {
-            None => chain.sniffed && connection.tls.is_none() && connection.http,
-            Some(hello) => hello.protocol.is_some_and(|wanted| chain.protocols.iter().any(|known| known == wanted)),
-        };
-        Fit::of(!chain.sniffed && chain.protocols.is_empty(), met.then_some(()))
-    };
-    let left = keep(chains.to_vec(), address);
-    let left = keep(keep(keep(left, name), plain), protocol);
-    left.first().copied()
+    let all = || chains().map(|chain| (chain, fits(chain, connection, hello)));
+    let mut best = [Fit::Unmet; SIEVES];
+    for step in 0..SIEVES {
+        let left = all().filter(|(_, fits)| fits[..step] == best[..step]);
+        best[step] = left.map(|(_, fits)| fits[step]).max().filter(|fit| *fit != Fit::Unmet)?;
+    }
+    all().find(|(_, fits)| *fits == best).map(|(chain, _)| chain)
 }
 
 /// Everything that a workload's application may dial.
@@ -290,14 +293,23 @@ impl Listeners {
         connection: &Connection<'_>,
         is_endpoint: &dyn Fn(usize, u16, IpAddr) -> bool,
     ) -> Option<&Then> {
-        let at = |address| self.by_address.get(&(address, connection.port));
+        self.at(connection.address, connection.port, is_endpoint).map(|listener| listener.find(connection))
+    }
+
+    /// Whether the first bytes of connections to a place count.
+    pub(super) fn looks(&self, address: IpAddr, port: u16, is_endpoint: &dyn Fn(usize, u16, IpAddr) -> bool) -> bool {
+        let listener = self.at(address, port, is_endpoint);
+        listener.is_some_and(|listener| listener.chains.iter().any(Chain::looks))
+    }
+
+    fn at(&self, address: IpAddr, port: u16, is_endpoint: &dyn Fn(usize, u16, IpAddr) -> bool) -> Option<&Listener> {
+        let at = |address| self.by_address.get(&(address, port));
         let pods = || {
-            let candidates = self.pods.get(&connection.port).into_iter().flatten();
-            let mut own = candidates.filter(|(service, _)| is_endpoint(*service, connection.port, connection.address));
+            let candidates = self.pods.get(&port).into_iter().flatten();
+            let mut own = candidates.filter(|(service, _)| is_endpoint(*service, port, address));
             own.next().map(|(_, listener)| listener)
         };
-        let listener = at(Some(connection.address)).or_else(pods).or_else(|| at(None))?;
-        Some(listener.find(connection))
+        at(Some(address)).or_else(pods).or_else(|| at(None))
     }
 }
 
@@ -306,15 +318,22 @@ impl Listener {
         const UNKNOWN: &Then = &Then::Unknown;
         // A rule without any condition is what is left when no other holds.
         let default = self.chains.iter().rev().find(|chain| chain.is_free());
-        let others: Vec<&Chain> = self.chains.iter().filter(|chain| !chain.is_free()).collect();
-        let found = if others.is_empty() { default } else { sieve(&others, connection).or(default) };
-        found.map_or(UNKNOWN, |chain| &chain.then)
+        let others = || self.chains.iter().filter(|chain| !chain.is_free());
+        sieve(others, connection).or(default).map_or(UNKNOWN, |chain| &chain.then)
     }
 }
 
 impl Chain {
     fn is_free(&self) -> bool {
         self.names.is_empty() && self.blocks.is_empty() && self.protocols.is_empty() && !self.sniffed
+    }
+
+    /// Whether the first bytes of a connection count.
+    fn looks(&self) -> bool {
+        self.sniffed
+            || !self.names.is_empty()
+            || !self.protocols.is_empty()
+            || matches!(self.then, Then::Requests { .. })
     }
 
     /// What two rules must not have in common. Bits of an address beyond its prefix do not count.

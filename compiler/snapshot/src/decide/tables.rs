@@ -242,9 +242,7 @@ impl Tables {
     /// (semantics.md §2.3: the address it dialled does not matter).
     #[must_use]
     pub fn outbound(&self, port: u16, authority: &str) -> Option<VirtualHost<'_>> {
-        let apart =
-            self.scopes.iter().position(|scope| scope.egress.as_ref().is_some_and(|egress| egress.port == port));
-        self.in_scope(apart.unwrap_or(self.scopes.len() - 1), port, authority)
+        self.in_scope(self.scope_of(port), port, authority)
     }
 
     /// The same, within one scope.
@@ -271,6 +269,22 @@ impl Tables {
             otherwise: port.otherwise.as_ref().map(|(_, todo)| todo),
             cluster: port.otherwise.as_ref().map(|(cluster, _)| *cluster),
         })
+    }
+
+    /// The services that the workload knows on a port, with what they speak there.
+    pub fn services_on(&self, port: u16) -> impl Iterator<Item = (&Service, &Protocol)> {
+        let entries = &self.services[self.scopes[self.scope_of(port)].services.clone()];
+        entries.iter().filter(|entry| !entry.service.alias).flat_map(move |entry| {
+            let of_port = entry.ports.iter().filter(move |known| known.number == port);
+            of_port.map(|known| (&entry.service, &known.protocol))
+        })
+    }
+
+    /// The scope of a port.
+    fn scope_of(&self, port: u16) -> usize {
+        let apart =
+            self.scopes.iter().position(|scope| scope.egress.as_ref().is_some_and(|egress| egress.port == port));
+        apart.unwrap_or(self.scopes.len() - 1)
     }
 
     /// Whether any service has this port, so that requests to it are looked at.
@@ -326,6 +340,12 @@ impl GatewayServer {
     #[must_use]
     pub fn passes_tls(&self) -> bool {
         matches!(self.tls, Some(ServerTls::Passthrough | ServerTls::AutoPassthrough))
+    }
+
+    /// Whether its bytes are not looked at.
+    #[must_use]
+    pub fn carries_bytes(&self) -> bool {
+        self.chains.is_some()
     }
 
     /// Istio's name of a host's table.

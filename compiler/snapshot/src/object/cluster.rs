@@ -1,5 +1,7 @@
 //! Endpoints of a service port, or of a subset of it, and how to talk to them (semantics.md §4).
 
+use std::net::SocketAddr;
+
 use super::Links;
 use crate::format::codec::{choice, record};
 use crate::{Digest, Text};
@@ -57,6 +59,31 @@ record! {
         pub warmup: Option<Warmup> = 8,
         /// What else holds for connections.
         pub wire: Option<Wire> = 9,
+        /// Which endpoints are preferred by where they are; none if missing.
+        pub locality: Option<Locality> = 10,
+    }
+}
+
+record! {
+    /// Which endpoints are preferred by where they are (semantics.md §4.6).
+    pub struct Locality {
+        /// The shares of other localities, by the client's; the first that covers it counts, and then nothing else does.
+        pub distribute: Vec<Distribution> = 1,
+        /// The region that takes over from another.
+        pub failover: Vec<(Text, Text)> = 2,
+        /// Labels that the client and near endpoints have in common, `name` or `name=value`, the most important first; the
+        /// locality itself if there are none.
+        pub labels: Vec<Text> = 3,
+    }
+}
+
+record! {
+    /// The shares of one locality's traffic.
+    pub struct Distribution {
+        /// The clients' locality, `region/zone/subzone`; it may end early, or with a star.
+        pub from: Text = 1,
+        /// The endpoints' localities, with their shares.
+        pub to: Vec<(Text, u32)> = 2,
     }
 }
 
@@ -131,6 +158,8 @@ pub struct Cluster {
     pub warmup: Option<Warmup>,
     /// What else holds for connections.
     pub wire: Option<Wire>,
+    /// Which endpoints are preferred by where they are; none if missing.
+    pub locality: Option<Locality>,
 }
 
 impl ClusterSet {
@@ -157,11 +186,22 @@ impl ClusterSet {
             idle_timeout_ms: traffic.idle_timeout_ms,
             warmup: traffic.warmup,
             wire: traffic.wire,
+            locality: traffic.locality,
         })
     }
 }
 
 impl EndpointSource {
+    /// The endpoint for a client that asked for an address; none if clients do not choose.
+    #[must_use]
+    pub fn original(&self, asked: SocketAddr) -> Option<SocketAddr> {
+        match self {
+            EndpointSource::Original => Some(asked),
+            EndpointSource::OriginalAt(port) => Some(SocketAddr::new(asked.ip(), *port)),
+            EndpointSource::Workloads(_) | EndpointSource::Declared(_) | EndpointSource::Dns(_) => None,
+        }
+    }
+
     fn narrowed(&self, to: &Subset) -> EndpointSource {
         let with = |labels: &[(Text, Text)]| {
             let mut labels: Vec<(Text, Text)> = labels.iter().chain(&to.labels).cloned().collect();
@@ -177,7 +217,7 @@ impl EndpointSource {
                 EndpointSource::Declared(ServiceSelector { labels: with(&all.labels), ..all.clone() })
             }
             EndpointSource::Dns(_) => EndpointSource::Dns(to.names.clone()),
-            EndpointSource::Original => EndpointSource::Original,
+            EndpointSource::Original | EndpointSource::OriginalAt(_) => self.clone(),
         }
     }
 }
@@ -211,6 +251,8 @@ choice! {
         Dns(Vec<DnsName>) = 2,
         /// The address that the client asked for.
         Original = 3,
+        /// The address that the client asked for, at another port.
+        OriginalAt(u16) = 4,
     }
 }
 
@@ -257,6 +299,8 @@ record! {
         pub port: u16 = 2,
         /// Its share.
         pub weight: u32 = 3,
+        /// Where its addresses are, `region/zone/subzone`.
+        pub locality: Text = 4,
     }
 }
 
@@ -401,6 +445,8 @@ record! {
         pub certificate: Text = 4,
         /// The file with its key.
         pub key: Text = 5,
+        /// The file that says whose certificates count no longer; nobody looks if empty.
+        pub revoked: Text = 6,
     }
 }
 

@@ -21,6 +21,9 @@ record! {
         pub path_normalization: PathNormalization = 6,
         /// When and how often requests are tried again where no rule says; Istio's own way if missing, never with 0 attempts.
         pub retry: Option<Retry> = 7,
+        /// How long the first bytes of a connection may take before it is taken for bytes, in milliseconds; 0 means that
+        /// they are waited for.
+        pub detection_timeout_ms: u64 = 8,
     }
 }
 

@@ -55,6 +55,8 @@ record! {
         pub service: Text = 5,
         /// The service's namespace.
         pub service_namespace: Text = 6,
+        /// Where the application is behind it; where the port is if empty.
+        pub endpoint: Text = 7,
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use taut_proxy::{AccessLog, Addresses, Bind, DrainConfig, Following, ProxyConfig, Role, run as run_proxy};
 use tokio::sync::watch;
 
@@ -20,7 +20,7 @@ use crate::running::{self, identity, streams::ToReconciler};
 #[derive(Clone, Debug)]
 pub(crate) struct InboundBind(Bind);
 
-/// `PORT=LISTEN` or `any=LISTEN`: the services' port, and where the application asks for it.
+/// `PORT=LISTEN`, `ADDRESS:PORT=LISTEN`, `any=LISTEN` or `captured=LISTEN`: what the application asks for, and where.
 #[derive(Clone, Debug)]
 pub(crate) struct OutboundBind(Bind);
 
@@ -51,9 +51,12 @@ impl FromStr for OutboundBind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (number, listen) = text.split_once('=').ok_or("write PORT=LISTEN, or any=LISTEN")?;
+        let (number, listen) =
+            text.split_once('=').ok_or("write PORT=LISTEN or ADDRESS:PORT=LISTEN, or any=LISTEN or captured=LISTEN")?;
         let role = match number {
             "any" => Role::OutboundAny,
+            "captured" => Role::OutboundCaptured,
+            address if address.contains(':') => Role::OutboundTo { address: socket(address)? },
             number => Role::Outbound { port: port(number)? },
         };
         Ok(OutboundBind(Bind { role, address: socket(listen)? }))
@@ -91,6 +94,7 @@ async fn proxy(args: Proxy, output: &mut Output, shutdown: watch::Receiver<bool>
             deadline: args.drain_deadline.unwrap_or(Duration::from_secs(30)),
         },
         trusted_proxies: args.trusted_proxies,
+        locality: args.locality,
         access_log: args
             .access_log
             .as_deref()
@@ -120,10 +124,12 @@ fn access_log(path: &Path, format: LogFormat, provenance: bool) -> Result<Access
 /// Where it listens, in one line: whoever starts it with port 0 learns the port from it.
 fn said(addresses: &Addresses, format: Format) -> String {
     let words = |bind: &Bind| match bind.role {
-        Role::Inbound { port, .. } => ("inbound", Some(port)),
-        Role::Outbound { port } => ("outbound", Some(port)),
-        Role::OutboundAny => ("outbound", None),
-        Role::Gateway { port } => ("gateway", Some(port)),
+        Role::Inbound { port, .. } => ("inbound", json!(port)),
+        Role::Outbound { port } => ("outbound", json!(port)),
+        Role::OutboundAny => ("outbound", json!(null)),
+        Role::OutboundTo { address } => ("outbound", json!(address.to_string())),
+        Role::OutboundCaptured => ("outbound", json!("captured")),
+        Role::Gateway { port } => ("gateway", json!(port)),
     };
     match format {
         Format::Json => {
@@ -136,7 +142,11 @@ fn said(addresses: &Addresses, format: Format) -> String {
         Format::Human => {
             let binds = addresses.binds.iter().map(|bind| {
                 let (role, port) = words(bind);
-                let port = port.map_or("any".to_owned(), |port| port.to_string());
+                let port = match port {
+                    Value::Null => "any".to_owned(),
+                    Value::String(text) => text,
+                    port => port.to_string(),
+                };
                 format!("{role} {port} on {}", bind.address)
             });
             format!("listening: {}; admin on {}", binds.collect::<Vec<_>>().join(", "), addresses.admin)

@@ -50,7 +50,7 @@ async fn reconcile(
     };
     let (arrivals, commits) = mpsc::channel(1);
     let following = followed(intake, arrivals, new, shutdown.clone());
-    let options = check::options(&args.mesh);
+    let options = Options { mesh_config: args.mesh_config.clone(), ..check::options(&args.mesh) };
     let (offer, offers) = mpsc::channel(1);
     let offering = offered(args.repo.clone(), options, commits, offer);
     let controlling = control(args, ledger, offers, output, shutdown);

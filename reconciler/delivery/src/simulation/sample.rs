@@ -56,6 +56,7 @@ pub fn mesh(workloads: &[&str], mark: u32) -> Snapshot {
         domain_suffix: "cluster.local".into(),
         registry_only: false,
         path_normalization: PathNormalization::Base,
+        detection_timeout_ms: 0,
         retry: None,
     });
     let mut views = BTreeMap::new();
@@ -103,6 +104,7 @@ fn cluster(host: &Text, namespace: &Text, app: &Text, connections: u32) -> Clust
         idle_timeout_ms: 0,
         warmup: None,
         wire: None,
+        locality: None,
     };
     ClusterSet {
         host: host.clone(),
@@ -126,5 +128,6 @@ pub fn endpoint(id: &str, namespace: &str, app: &str, host: u8) -> Endpoint {
         identity: Text::new(format!("spiffe://cluster.local/ns/{namespace}/sa/{app}")),
         weight: 0,
         draining: false,
+        locality: Default::default(),
     }
 }

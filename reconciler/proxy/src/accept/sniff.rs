@@ -4,13 +4,19 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
+use rustls::server::Acceptor;
+use taut_snapshot::decide::Hello;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 /// What every HTTP/2 connection begins with (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The longest first message of TLS, as Envoy's inspector has it.
+const HELLO_BYTES_MAX: usize = 64 << 10;
 
 /// Methods whose names tell HTTP/1 from other protocols that are text.
 const METHODS: &[&[u8]] =
@@ -40,22 +46,98 @@ fn recognize(bytes: &[u8]) -> Option<Speech> {
     }
 }
 
-/// Reads until it is known what the client speaks. At the end of the stream, what was read is `Other`.
+/// What the first bytes of a connection tell.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// None if nothing was looked at, or if too little came in time.
+    pub(crate) speech: Option<Speech>,
+    /// How TLS begins, if it does.
+    pub(crate) hello: Option<ClientHello>,
+}
+
+/// What the beginning of TLS says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ClientHello {
+    pub(crate) server_name: Option<Arc<str>>,
+    /// The application protocols that the client offers, the one that it likes best first.
+    pub(crate) offers: Vec<Box<str>>,
+}
+
+impl Seen {
+    /// The same, as decisions are made of it.
+    pub(crate) fn hello(&self, mesh: bool) -> Option<Hello<'_>> {
+        self.hello.as_ref().map(|hello| Hello {
+            server_name: hello.server_name.as_deref(),
+            protocol: hello.offers.first().map(AsRef::as_ref),
+            mesh,
+        })
+    }
+
+    /// Whether it is HTTP, as far as can be seen.
+    pub(crate) fn is_http(&self) -> bool {
+        matches!(self.speech, Some(Speech::Http1 | Speech::Http2))
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        self.speech == Some(Speech::Http2)
+    }
+}
+
+/// Reads until it is known what the client speaks, and of TLS all of its first message. At the end of the stream, what was
+/// read is `Other`. What was read is in `ahead`, however this ends.
 ///
 /// # Errors
 /// If reading fails, or the client closes without a byte.
-pub(crate) async fn sniff<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<(Speech, Rewound<S>)> {
-    let mut seen = BytesMut::with_capacity(1024);
+pub(crate) async fn sniff<S: AsyncRead + Unpin>(stream: &mut S, ahead: &mut BytesMut) -> io::Result<Seen> {
     loop {
-        let read = stream.read_buf(&mut seen).await?;
-        let speech = match (recognize(&seen), read) {
+        let read = stream.read_buf(ahead).await?;
+        let speech = match (recognize(ahead), read) {
+            (Some(Speech::Tls), 0) => Speech::Other,
+            (Some(Speech::Tls), _) => match client_hello(ahead) {
+                Beginning::Hello(hello) => return Ok(Seen { speech: Some(Speech::Tls), hello: Some(hello) }),
+                Beginning::More => continue,
+                Beginning::Other => Speech::Other,
+            },
             (Some(speech), _) => speech,
-            (None, 0) if seen.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
+            (None, 0) if ahead.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
             (None, 0) => Speech::Other,
             (None, _) => continue,
         };
-        return Ok((speech, Rewound { ahead: seen.freeze(), stream }));
+        return Ok(Seen { speech: Some(speech), hello: None });
     }
+}
+
+/// What bytes that may begin TLS are.
+enum Beginning {
+    Hello(ClientHello),
+    More,
+    /// They are no TLS after all.
+    Other,
+}
+
+/// Reads the first message of TLS.
+fn client_hello(bytes: &[u8]) -> Beginning {
+    let mut acceptor = Acceptor::default();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match acceptor.read_tls(&mut rest) {
+            Ok(0) | Err(_) => return Beginning::Other,
+            Ok(_) => {}
+        }
+        match acceptor.accept() {
+            Ok(Some(accepted)) => {
+                let hello = accepted.client_hello();
+                let offers = hello.alpn().into_iter().flatten();
+                return Beginning::Hello(ClientHello {
+                    server_name: hello.server_name().map(Arc::from),
+                    offers: offers.map(|it| String::from_utf8_lossy(it).into()).collect(),
+                });
+            }
+            Ok(None) => {}
+            Err(_) => return Beginning::Other,
+        }
+    }
+    if bytes.len() < HELLO_BYTES_MAX { Beginning::More } else { Beginning::Other }
 }
 
 /// A stream that begins with bytes that were read from it already.
@@ -69,6 +151,11 @@ impl<S> Rewound<S> {
     /// A stream from which nothing was read.
     pub(crate) fn fresh(stream: S) -> Rewound<S> {
         Rewound { ahead: Bytes::new(), stream }
+    }
+
+    /// A stream from which this was read.
+    pub(crate) fn new(ahead: Bytes, stream: S) -> Rewound<S> {
+        Rewound { ahead, stream }
     }
 
     /// The same over another stream.
@@ -147,16 +234,43 @@ mod tests {
     async fn what_was_looked_at_is_read_again() {
         for chunk in [1, 3, 100] {
             let text = [PREFACE, b"and the rest"].concat();
-            let (mut client, server) = tokio::io::duplex(chunk);
+            let (mut client, mut server) = tokio::io::duplex(chunk);
             let writer = tokio::spawn({
                 let text = text.clone();
                 async move { tokio::io::AsyncWriteExt::write_all(&mut client, &text).await.unwrap() }
             });
-            let (speech, mut stream) = sniff(server).await.unwrap();
+            let mut ahead = BytesMut::new();
+            let speech = sniff(&mut server, &mut ahead).await.unwrap().speech;
+            let mut stream = Rewound::new(ahead.freeze(), server);
             let mut read = Vec::new();
             stream.read_to_end(&mut read).await.unwrap();
             writer.await.unwrap();
-            assert_eq!((speech, read), (Speech::Http2, text), "in chunks of {chunk}");
+            assert_eq!((speech, read), (Some(Speech::Http2), text), "in chunks of {chunk}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_beginning_of_tls_says_whom_the_client_wants() {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let roots = rustls::RootCertStore::empty();
+        let mut config = builder.unwrap().with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"istio".to_vec(), b"h2".to_vec()];
+        let mut client = rustls::ClientConnection::new(Arc::new(config), "db.example".try_into().unwrap()).unwrap();
+        let mut hello = Vec::new();
+        client.write_tls(&mut hello).unwrap();
+        let want = ClientHello { server_name: Some("db.example".into()), offers: vec!["istio".into(), "h2".into()] };
+        for chunk in [1, 7, 10_000] {
+            let (mut client, mut server) = tokio::io::duplex(chunk);
+            let hello = hello.clone();
+            tokio::spawn(async move { tokio::io::AsyncWriteExt::write_all(&mut client, &hello).await.unwrap() });
+            let mut ahead = BytesMut::new();
+            let seen = sniff(&mut server, &mut ahead).await.unwrap();
+            assert_eq!((seen.speech, seen.hello.as_ref()), (Some(Speech::Tls), Some(&want)), "in chunks of {chunk}");
+        }
+        for other in [b"\x16\x03\x01\x00\x05hello there".as_slice(), b"\x16 is no record", b"\x16"] {
+            let seen = sniff(&mut &*other, &mut BytesMut::new()).await.unwrap();
+            assert_eq!((seen.speech, seen.hello), (Some(Speech::Other), None));
         }
     }
 }

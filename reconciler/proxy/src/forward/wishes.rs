@@ -28,7 +28,7 @@ impl Wishes {
     /// Takes the wishes out of a request's headers. There are none in most requests.
     pub(crate) fn take(headers: &mut HeaderMap, course: &Course<'_>, role: &Role) -> Wishes {
         let asks = |name: &HeaderName| name.as_str().starts_with("x-envoy-");
-        if !matches!(role, Role::Outbound { .. } | Role::OutboundAny) || !headers.keys().any(asks) {
+        if !role.is_outbound() || !headers.keys().any(asks) {
             return Wishes::default();
         }
         let mut text = |name: &'static str| {

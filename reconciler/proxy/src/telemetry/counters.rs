@@ -48,6 +48,8 @@ counters! {
     handshake_failures,
     #[doc = "Connections closed because a port takes nothing but mTLS"]
     plaintext_refused,
+    #[doc = "Connections closed because nothing is there for them"]
+    connections_for_nobody,
     #[doc = "Connections closed because the client was too slow"]
     slow_clients,
     #[doc = "Connections made to upstreams"]

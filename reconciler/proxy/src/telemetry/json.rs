@@ -1,9 +1,10 @@
 //! A line of the access log in Istio's default JSON (semantics.md §12.4). Written by the log's own thread.
 
-use http::{HeaderValue, Version};
+use http::HeaderValue;
 use serde_json::{Map, Value, json};
 
-use super::log::{Entry, Timestamp};
+use super::log::{Entry, Timestamp, version};
+use super::record::Details;
 
 /// Appends the line. What there is none of is null, as with Envoy.
 pub(super) fn line(out: &mut String, entry: &Entry, provenance: bool) {
@@ -12,23 +13,19 @@ pub(super) fn line(out: &mut String, entry: &Entry, provenance: bool) {
     let upstream = line.upstream.as_ref();
     let header =
         |value: Option<&HeaderValue>| value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let details = |details: &Details| Some(details.to_string()).filter(|details| details != "-").into();
     let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     let mut all = Map::new();
     let mut put = |name: &str, value: Value| all.insert(name.to_owned(), value);
     put("start_time", Timestamp(line.start).to_string().into());
     put("route_name", text(&line.route).into());
-    put("method", line.method.as_str().into());
-    put("path", line.path.as_str().into());
-    let protocol = match line.version {
-        Version::HTTP_2 => "HTTP/2",
-        Version::HTTP_10 => "HTTP/1.0",
-        _ => "HTTP/1.1",
-    };
-    put("protocol", protocol.into());
+    put("method", line.method.as_ref().map(|method| method.as_str().to_owned()).into());
+    put("path", text(&line.path).into());
+    put("protocol", line.version.map(version).into());
     put("response_code", key.status.into());
     put("response_flags", key.flags.to_string().into());
-    put("response_code_details", Some(record.details.to_string()).filter(|details| details != "-").into());
-    put("connection_termination_details", Value::Null);
+    put("response_code_details", details(&record.details));
+    put("connection_termination_details", details(&line.termination));
     put("bytes_received", entry.bytes_received.into());
     put("bytes_sent", record.bytes_sent.into());
     put("duration", u64::try_from(entry.took.as_millis()).unwrap_or(u64::MAX).into());
@@ -36,7 +33,7 @@ pub(super) fn line(out: &mut String, entry: &Entry, provenance: bool) {
     put("x_forwarded_for", header(line.forwarded_for.as_ref()).into());
     put("user_agent", header(line.user_agent.as_ref()).into());
     put("request_id", header(line.request_id.as_ref()).into());
-    put("authority", line.authority.as_str().into());
+    put("authority", text(&line.authority).into());
     put("upstream_host", upstream.and_then(|it| it.address).map(|it| it.to_string()).into());
     put("upstream_cluster", upstream.map(|it| it.cluster.to_string()).into());
     put("upstream_local_address", upstream.and_then(|it| it.local).map(|it| it.to_string()).into());

@@ -97,20 +97,17 @@ fn line(out: &mut String, entry: &Entry, provenance: bool) {
     let Some(line) = &entry.record.line else { return };
     let key = &entry.record.key;
     let upstream = line.upstream.as_ref();
-    let version = match line.version {
-        Version::HTTP_2 => "HTTP/2",
-        Version::HTTP_10 => "HTTP/1.0",
-        _ => "HTTP/1.1",
-    };
     let _ = write!(
         out,
-        "[{}] \"{} {} {version}\" {} {} {} - \"{}\" {} {} {} {} \"{}\" \"{}\" \"{}\" \"{}\" \"{}\" {} {} {} {} {} {}",
+        "[{}] \"{} {} {}\" {} {} {} {} \"{}\" {} {} {} {} \"{}\" \"{}\" \"{}\" \"{}\" \"{}\" {} {} {} {} {} {}",
         Timestamp(line.start),
-        line.method,
-        Quoted(&line.path),
+        OrDash(line.method.as_ref()),
+        OrDash(Some(Quoted(&line.path)).filter(|_| !line.path.is_empty())),
+        OrDash(line.version.map(version)),
         key.status,
         key.flags,
         entry.record.details,
+        line.termination,
         OrDash(line.transport_failure.as_deref().map(Quoted)),
         entry.bytes_received,
         entry.record.bytes_sent,
@@ -119,7 +116,7 @@ fn line(out: &mut String, entry: &Entry, provenance: bool) {
         HeaderText(line.forwarded_for.as_ref()),
         HeaderText(line.user_agent.as_ref()),
         HeaderText(line.request_id.as_ref()),
-        Quoted(&line.authority),
+        OrDash(Some(Quoted(&line.authority)).filter(|_| !line.authority.is_empty())),
         OrDash(upstream.and_then(|upstream| upstream.address)),
         OrDash(upstream.map(|upstream| &upstream.cluster)),
         OrDash(upstream.and_then(|upstream| upstream.local)),
@@ -132,6 +129,15 @@ fn line(out: &mut String, entry: &Entry, provenance: bool) {
         write_provenance(out, line);
     }
     out.push('\n');
+}
+
+/// The protocol, as Envoy names it.
+pub(super) fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
+    }
 }
 
 fn write_provenance(out: &mut String, line: &Line) {
@@ -215,9 +221,9 @@ mod tests {
     fn entry() -> Entry {
         let line = Line {
             start: UNIX_EPOCH + Duration::from_millis(1_709_210_096_007),
-            method: Method::GET,
+            method: Some(Method::GET),
             path: "/a\"b?x=1".into(),
-            version: Version::HTTP_11,
+            version: Some(Version::HTTP_11),
             authority: "orders:8080".into(),
             forwarded_for: None,
             user_agent: Some(HeaderValue::from_static("curl/8")),
@@ -232,6 +238,7 @@ mod tests {
                 local: None,
                 service_time_ms: Some(4),
             }),
+            termination: Details::None,
             transport_failure: None,
             provenance: Provenance { snapshot: Some(Digest([1; 32])), rule: Some((Digest([2; 32]), 3)) },
         };

@@ -52,6 +52,8 @@ flags! {
     DELAY = 11 "DI",
     /// It failed on purpose.
     FAULT = 12 "FI",
+    /// Nothing came for too long.
+    IDLE = 13 "SI",
 }
 
 impl Flags {
@@ -98,7 +100,7 @@ impl fmt::Display for Details {
     }
 }
 
-/// One request, from its head to the last byte of its answer.
+/// One request, from its head to the last byte of its answer; or one connection whose bytes are not looked at.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     /// What it is counted under. The status in it is 0 until there is an answer.
@@ -115,9 +117,10 @@ pub(crate) struct Record {
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) start: SystemTime,
-    pub(crate) method: Method,
+    /// None for a connection whose bytes are not looked at, as all that is of HTTP.
+    pub(crate) method: Option<Method>,
     pub(crate) path: Text,
-    pub(crate) version: Version,
+    pub(crate) version: Option<Version>,
     pub(crate) authority: Text,
     pub(crate) forwarded_for: Option<HeaderValue>,
     pub(crate) user_agent: Option<HeaderValue>,
@@ -127,6 +130,8 @@ pub(crate) struct Line {
     pub(crate) server_name: Option<Arc<str>>,
     pub(crate) route: Text,
     pub(crate) upstream: Option<UpstreamLine>,
+    /// Why the connection was ended here.
+    pub(crate) termination: Details,
     /// Why the connection to the upstream failed.
     pub(crate) transport_failure: Option<String>,
     pub(crate) provenance: Provenance,

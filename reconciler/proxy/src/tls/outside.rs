@@ -11,7 +11,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
 use taut_snapshot::Text;
 use taut_snapshot::object::{OutsideTls, Roots};
 
@@ -29,6 +29,7 @@ pub(super) fn config(tls: &OutsideTls) -> Result<ClientConfig, String> {
     let verifier = match checked {
         Some(roots) => Some(
             WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
+                .with_crls(revoked(&tls.revoked)?)
                 .build()
                 .map_err(|bad| format!("nobody can be believed by these roots: {bad}"))?,
         ),
@@ -62,6 +63,17 @@ fn certificates(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
         .collect::<Result<_, _>>()
         .map_err(|bad| format!("`{file}` is not PEM: {bad}"))?;
     if chain.is_empty() { Err(format!("there is no certificate in `{file}`")) } else { Ok(chain) }
+}
+
+/// The lists of what is revoked. With one, every authority in a chain must have one, as with Envoy.
+fn revoked(file: &str) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    if file.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&read(file)?)
+        .collect::<Result<_, _>>()
+        .map_err(|bad| format!("`{file}` is not PEM: {bad}"))?;
+    if lists.is_empty() { Err(format!("there is no list of revoked certificates in `{file}`")) } else { Ok(lists) }
 }
 
 fn roots_of(file: &str) -> Result<RootCertStore, String> {

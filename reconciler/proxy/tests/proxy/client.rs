@@ -144,9 +144,19 @@ pub(crate) async fn mesh_tls(
     identity: &LiveIdentity,
     protocol: &[&[u8]],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    mesh_tls_to(address, "orders", identity, protocol).await
+}
+
+/// The same, for a server of this name.
+pub(crate) async fn mesh_tls_to(
+    address: SocketAddr,
+    server_name: &str,
+    identity: &LiveIdentity,
+    protocol: &[&[u8]],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let config = taut_identity::client_config(identity, Accepted::TrustDomain, protocol);
     let stream = TcpStream::connect(address).await?;
-    TlsConnector::from(config).connect(ServerName::try_from("orders").unwrap(), stream).await
+    TlsConnector::from(config).connect(ServerName::try_from(server_name.to_owned()).unwrap(), stream).await
 }
 
 /// A connection to a gateway, by one who trusts this certificate alone.

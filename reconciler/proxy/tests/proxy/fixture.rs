@@ -1,9 +1,10 @@
 //! A mesh for tests: snapshots made of literals, credentials, and proxies that run them.
 
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
@@ -95,6 +96,7 @@ pub(crate) fn cluster(subset: &str) -> Cluster {
         idle_timeout_ms: 60_000,
         warmup: None,
         wire: None,
+        locality: None,
     }
 }
 
@@ -113,6 +115,7 @@ pub(crate) fn endpoint(name: &str, version: &str, address: SocketAddr) -> Endpoi
         identity: "".into(),
         weight: 1,
         draining: false,
+        locality: "".into(),
     }
 }
 
@@ -135,6 +138,7 @@ pub(crate) fn set(cluster: &Cluster) -> ClusterSet {
             idle_timeout_ms: it.idle_timeout_ms,
             warmup: it.warmup,
             wire: it.wire,
+            locality: it.locality,
         },
         subsets: if subset.name.is_empty() { vec![] } else { vec![subset] },
     }
@@ -309,6 +313,7 @@ impl Case {
             mtls,
             service: ORDERS.into(),
             service_namespace: "shop".into(),
+            endpoint: "".into(),
         });
         case
     }
@@ -328,6 +333,7 @@ impl Case {
             domain_suffix: "cluster.local".into(),
             registry_only: false,
             path_normalization: PathNormalization::Base,
+            detection_timeout_ms: 0,
             retry: None,
         });
         let services = self.services.iter().map(|service| (service.host.clone(), objects.insert(service).digest));
@@ -442,6 +448,7 @@ pub(crate) fn config(workload: &str, roles: &[Role]) -> ProxyConfig {
         workers: NonZeroUsize::new(2).unwrap(),
         drain: DrainConfig { notice: Duration::ZERO, deadline: Duration::from_secs(10) },
         trusted_proxies: 0,
+        locality: None,
         access_log: None,
     }
 }
@@ -449,4 +456,25 @@ pub(crate) fn config(workload: &str, roles: &[Role]) -> ProxyConfig {
 /// The link that an object has in any snapshot.
 pub(crate) fn link_of<T: ObjectKind>(object: &T) -> Link<T> {
     Objects::default().insert(object)
+}
+
+/// A log that a test reads.
+#[derive(Clone, Default)]
+pub(crate) struct Kept(pub(crate) Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Kept {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
 }

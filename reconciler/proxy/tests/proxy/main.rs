@@ -8,11 +8,13 @@ mod mesh;
 mod server;
 
 mod carrying;
+mod connections;
 mod copying;
 mod faults;
 mod gateway;
 mod hashing;
 mod lifecycle;
+mod nearness;
 mod observing;
 mod outside;
 mod resilience;

@@ -63,8 +63,15 @@ pub(crate) fn compiled(yaml: &str) -> (Digest, Objects) {
 
 /// The same, with the endpoints that the resources declare.
 pub(crate) fn compiled_with_endpoints(yaml: &str) -> (Digest, Objects, EndpointSet) {
-    let sources = SourceSet::new(vec![SourceFile::new("mesh.yaml", yaml.as_bytes())]);
-    let compiled = compile(&sources, &Options::default());
+    compiled_in("{}", yaml)
+}
+
+/// The same in a mesh with this MeshConfig.
+pub(crate) fn compiled_in(config: &str, yaml: &str) -> (Digest, Objects, EndpointSet) {
+    let file = |name: &str, text: &str| SourceFile::new(name, text.as_bytes());
+    let sources = SourceSet::new(vec![file("config.yaml", config), file("mesh.yaml", yaml)]);
+    let options = Options { mesh_config: Some("config.yaml".into()), ..Options::default() };
+    let compiled = compile(&sources, &options);
     let Some(snapshot) = compiled.snapshot else { panic!("{:#?}", compiled.problems) };
     (snapshot.id, snapshot.objects, compiled.endpoints)
 }

@@ -1,8 +1,5 @@
 //! What is counted and written down.
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use taut_proxy::{AccessLog, LogFormat, Role};
 use taut_snapshot::Objects;
 use taut_snapshot::object::*;
@@ -85,20 +82,6 @@ async fn whoever_speaks_plaintext_is_not_believed_who_it_is() {
     let counted = samples(&server, "istio_requests_total").await;
     assert!(counted[0].contains(r#"source_workload="unknown""#), "{counted:?}");
     assert!(counted[0].contains(r#"connection_security_policy="none""#), "{counted:?}");
-}
-
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

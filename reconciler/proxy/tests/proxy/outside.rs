@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
@@ -13,6 +13,9 @@ use taut_proxy::Role;
 use crate::client::get;
 use crate::fixture::{Issuer, Running};
 use crate::server::App;
+
+/// The number of every certificate that it signs.
+const SERIAL: u64 = 7;
 
 /// An authority of the world outside, its files, and what it signs.
 struct World {
@@ -24,6 +27,7 @@ impl World {
     fn new() -> World {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
@@ -33,7 +37,9 @@ impl World {
     /// A certificate and its key, as files of that name too.
     fn certify(&self, name: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
         let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &self.authority).unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.serial_number = Some(SERIAL.into());
+        let leaf = params.signed_by(&key, &self.authority).unwrap();
         fs::write(self.folder.path().join("own.pem"), leaf.pem()).unwrap();
         fs::write(self.folder.path().join("own.key"), key.serialize_pem()).unwrap();
         (leaf.der().clone(), PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap())
@@ -130,4 +136,33 @@ async fn a_service_may_ask_who_calls() {
     let (own, key) = (world.file("own.pem"), world.file("own.key"));
     let mutual = format!("{{mode: MUTUAL, caCertificates: {ca}, clientCertificate: {own}, privateKey: {key}}}");
     assert_eq!(get(world.calling(&app, &mutual).address(), "api.example", "/").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_certificate_counts_no_longer() {
+    let world = World::new();
+    let app = world.serve("api.example", false).await;
+    let revoke = |serial: u64| {
+        let now = std::time::SystemTime::now();
+        let params = rcgen::CertificateRevocationListParams {
+            this_update: (now - std::time::Duration::from_secs(60)).into(),
+            next_update: (now + std::time::Duration::from_secs(3_600)).into(),
+            crl_number: rcgen::SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: vec![rcgen::RevokedCertParams {
+                serial_number: rcgen::SerialNumber::from(serial),
+                revocation_time: now.into(),
+                reason_code: None,
+                invalidity_date: None,
+            }],
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        fs::write(world.folder.path().join("crl.pem"), params.signed_by(&world.authority).unwrap().pem().unwrap())
+            .unwrap();
+    };
+    let tls = format!("{{mode: SIMPLE, caCertificates: {}, caCrl: {}}}", world.file("ca.pem"), world.file("crl.pem"));
+    for (serial, status) in [(SERIAL + 1, 200), (SERIAL, 503)] {
+        revoke(serial);
+        assert_eq!(get(world.calling(&app, &tls).address(), "api.example", "/").await.status, status);
+    }
 }

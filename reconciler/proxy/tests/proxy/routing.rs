@@ -234,3 +234,32 @@ async fn connections_are_kept_on_both_sides() {
     let connections = shop.v1.connections.load(std::sync::atomic::Ordering::SeqCst);
     assert!(connections <= 2, "{connections} connections for one request at a time");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_may_be_written_by_others_in_parts() {
+    let shop = crate::mesh::Shop::with(
+        "apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: root, namespace: shop}
+spec:
+  hosts: [orders]
+  http:
+  - match: [{uri: {prefix: /two}}]
+    delegate: {name: part, namespace: shop}
+  - route: [{destination: {host: orders, subset: v1}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: part, namespace: shop}
+spec:
+  http:
+  - match: [{uri: {prefix: /two/gone}}]
+    directResponse: {status: 410}
+  - route: [{destination: {host: orders, subset: v2}}]
+",
+    )
+    .await;
+    assert_eq!(shop.get("/one", &[]).await.app(), "v1");
+    assert_eq!(shop.get("/two", &[]).await.app(), "v2");
+    assert_eq!(shop.get("/two/gone", &[]).await.status, 410);
+}

@@ -72,7 +72,7 @@ async fn plaintext_is_taken_as_the_mode_says() {
         assert_eq!(answer.starts_with("HTTP/1.1 200"), plaintext, "{mode:?}: {answer}");
         assert!(plaintext || answer.is_empty(), "closed without a word: {answer}");
         if mode != MtlsMode::Disable {
-            let stream = mesh_tls(server.address(), &issuer.identity("frontend"), &[b"h2"]).await.unwrap();
+            let stream = mesh_tls(server.address(), &issuer.identity("frontend"), &[b"istio-h2"]).await.unwrap();
             assert_eq!(send_http2(stream, "GET", "https://orders/", &[], "").await.status, 200);
         }
     }

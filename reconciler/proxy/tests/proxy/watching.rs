@@ -46,7 +46,7 @@ async fn the_clients_address_is_believed_from_those_of_the_mesh_alone() {
     let over_mtls = |value: &'static str| {
         let (address, identity) = (server.address(), issuer.identity("gateway"));
         async move {
-            let mut http = Http1::over(mesh_tls(address, &identity, &[b"http/1.1"]).await.unwrap()).await;
+            let mut http = Http1::over(mesh_tls(address, &identity, &[b"istio-http/1.1"]).await.unwrap()).await;
             let asked = http.send(request("GET", "orders", "/", &[("x-forwarded-for", value)], "")).await.unwrap();
             read(asked).await.unwrap().status
         }
@@ -63,7 +63,7 @@ async fn trusted_proxies_are_passed_over() {
     let server = Running::start_with(config, issuer.identity("orders"));
     server.activate_mesh(&policy("ALLOW", "", "{when: [{key: remote.ip, values: ['192.0.2.7']}]}"));
     let mut http =
-        Http1::over(mesh_tls(server.address(), &issuer.identity("gateway"), &[b"http/1.1"]).await.unwrap()).await;
+        Http1::over(mesh_tls(server.address(), &issuer.identity("gateway"), &[b"istio-http/1.1"]).await.unwrap()).await;
     for (value, status) in [("192.0.2.7, 10.0.0.1", 200), ("192.0.2.7", 403), ("10.9.9.9, 192.0.2.7", 403)] {
         let asked = http.send(request("GET", "orders", "/", &[("x-forwarded-for", value)], "")).await.unwrap();
         assert_eq!(read(asked).await.unwrap().status, status, "{value}");
