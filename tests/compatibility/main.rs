@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod determinism;
+mod gateway_conversion;
 mod kind_rules;
 mod resource_schemas;
 mod rules;

@@ -1,6 +1,8 @@
 //! The pipeline: sources, documents, resources, model, snapshot.
 
-use taut_model::{Mesh, MeshWide, Settings};
+use std::cell::OnceCell;
+
+use taut_model::{Converted, Mesh, MeshWide, Settings};
 use taut_resources::{MeshConfig, MeshNetworks, Outcome, Resource};
 use taut_snapshot::{EndpointSet, Snapshot, SourceMap};
 use taut_source::{FileId, Problem, Problems, SourceSet, YamlReader};
@@ -92,6 +94,8 @@ pub(crate) struct Sources {
     pub(crate) resources: Vec<Resource>,
     pub(crate) config: Option<(FileId, MeshConfig)>,
     pub(crate) networks: Option<(FileId, MeshNetworks)>,
+    /// What was made of the Gateway API and of Ingresses, once a mesh was asked for.
+    converted: OnceCell<Converted>,
 }
 
 impl Sources {
@@ -102,7 +106,9 @@ impl Sources {
             networks: self.networks.as_ref().map(|(file, networks)| (*file, networks)),
             now_s: options.now_s,
         };
-        taut_model::resolve(&self.resources, settings(options, self.config.as_ref()), wide)
+        let settings = settings(options, self.config.as_ref());
+        let converted = self.converted.get_or_init(|| taut_model::convert(&self.resources, &settings));
+        taut_model::resolve(&self.resources, converted, settings, wide)
     }
 }
 

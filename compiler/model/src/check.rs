@@ -141,7 +141,7 @@ struct Destined<'m, 'r> {
 
 /// Every destination of every virtual service, those of TCP and of copies included.
 fn destinations<'m, 'r>(mesh: &'m Mesh<'r>) -> impl Iterator<Item = Destined<'m, 'r>> {
-    mesh.routings.iter().flat_map(move |routing| {
+    mesh.written_routings().flat_map(move |routing| {
         let spec: &'r VirtualService = routing.of.spec;
         let http = spec.http.iter().flat_map(|rule| &rule.route).map(|to| (&to.destination, false));
         let tls = spec.tls.iter().flat_map(|rule| &rule.route).map(|to| (&to.destination, false));

@@ -1,6 +1,6 @@
 //! What holds for the whole mesh (semantics.md §15).
 
-use taut_resources::{At, HttpRetry, MeshConfig, MeshOutboundMode, Normalization};
+use taut_resources::{At, HttpRetry, IngressControllerMode, MeshConfig, MeshOutboundMode, Normalization};
 
 use crate::Text;
 
@@ -31,6 +31,14 @@ pub struct Settings {
     pub destination_rule_export_to: Vec<Text>,
     /// The names of providers that CUSTOM policies may ask.
     pub authorizers: Vec<Text>,
+    /// Which Ingresses are the mesh's.
+    pub ingress_mode: IngressControllerMode,
+    /// The class of Ingresses that are.
+    pub ingress_class: Text,
+    /// The service of the gateway that serves them.
+    pub ingress_service: Text,
+    /// The value of the label `istio` of that gateway's workloads; by the service if empty.
+    pub ingress_selector: Text,
 }
 
 impl Default for Settings {
@@ -49,6 +57,10 @@ impl Default for Settings {
             virtual_service_export_to: Vec::new(),
             destination_rule_export_to: Vec::new(),
             authorizers: Vec::new(),
+            ingress_mode: IngressControllerMode::Strict,
+            ingress_class: "istio".into(),
+            ingress_service: "istio-ingressgateway".into(),
+            ingress_selector: Text::default(),
         }
     }
 }
@@ -67,6 +79,18 @@ impl Settings {
         settings.trust_domain_aliases.dedup();
         if let Some(namespace) = config.root_namespace.as_ref().filter(|namespace| !namespace.is_empty()) {
             settings.root_namespace = namespace.value.clone();
+        }
+        if let Some(mode) = config.ingress_controller_mode {
+            settings.ingress_mode = mode.value;
+        }
+        for (field, written) in [
+            (&mut settings.ingress_class, &config.ingress_class),
+            (&mut settings.ingress_service, &config.ingress_service),
+            (&mut settings.ingress_selector, &config.ingress_selector),
+        ] {
+            if let Some(written) = written {
+                field.clone_from(&written.value);
+            }
         }
         let outbound = config.outbound_traffic_policy.as_ref();
         // As in a Sidecar, an empty one means the first of its words.

@@ -245,7 +245,7 @@ fn send<'w>(
     };
     let upstream = match &destination.cluster {
         Ok(cluster) => world.upstream(*cluster),
-        Err(_) => return Decision::Reply(Reply::no_cluster(), response_headers),
+        Err(_) => return Decision::Reply(Reply::missing(forwarding.missing_status), response_headers),
     };
     record.key.service = upstream.service;
     let rewritten = forwarding

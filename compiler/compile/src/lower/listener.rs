@@ -34,7 +34,7 @@ impl<'r> Lowering<'_, 'r> {
         labels: &LabelSet,
         leading: &[Leading<'_, 'r>],
     ) -> Vec<Link<Listener>> {
-        let ports = ports_at(self.mesh, labels, leading);
+        let ports = ports_at(self.mesh, namespace, labels, leading);
         ports.iter().map(|port| self.listener(port, namespace, labels)).collect()
     }
 
@@ -178,8 +178,14 @@ impl<'r> Lowering<'_, 'r> {
     }
 
     fn certificate(&mut self, server: &BoundServer<'_>, namespace: &Text) -> Option<Link<Certificate>> {
-        let credential = server.server.tls.as_ref()?.credential_name.as_ref()?;
-        let name = secret_name(credential);
+        let tls = server.server.tls.as_ref()?;
+        let credential = tls.credential_name.as_ref().or(tls.credential_names.first())?;
+        // The Gateway API names the namespace; without it, the Secret is where the gateway runs (§5.7).
+        let (namespace, name) = match credential.strip_prefix("kubernetes-gateway://").and_then(|it| it.split_once('/'))
+        {
+            Some((namespace, name)) => (Text::new(namespace), name),
+            None => (namespace.clone(), secret_name(credential)),
+        };
         let secret = self.mesh.secrets.get(&(namespace.clone(), name.into()))?;
         let pair = key_pair(secret.spec).ok()?;
         let certificate = Certificate {

@@ -1,7 +1,7 @@
 //! Endpoints of a service port, or of a subset of it, and how to talk to them (semantics.md §4).
 
 use super::Links;
-use crate::format::codec::{choice, record};
+use crate::format::codec::{Blob, choice, record};
 use crate::{Digest, Text};
 
 record! {
@@ -413,6 +413,8 @@ choice! {
         File(Text) = 1,
         /// Anybody.
         Unchecked = 2,
+        /// These certificates, PEM.
+        Pem(Blob) = 3,
     }
 }
 
