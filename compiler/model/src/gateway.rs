@@ -84,6 +84,8 @@ pub struct BoundServer<'r> {
     pub server: &'r Server,
     /// Its number in the gateway.
     pub number: usize,
+    /// Whether it was made of a listener, or of an Ingress.
+    pub made: bool,
 }
 
 impl BoundServer<'_> {
@@ -197,7 +199,13 @@ fn merge<'r>(
     for entrance in mesh.entrances.iter().filter(|entrance| bound(entrance)) {
         for (number, server) in entrance.of.spec.servers.iter().enumerate() {
             for port in translate(entrance, server.port.number.0) {
-                let bound = BoundServer { name: entrance.name.clone(), gateway: entrance.of, server, number };
+                let bound = BoundServer {
+                    name: entrance.name.clone(),
+                    gateway: entrance.of,
+                    server,
+                    number,
+                    made: entrance.run_by.is_some(),
+                };
                 let listen =
                     ports.entry(port).or_insert_with(|| ListenPort { port, servers: Vec::new(), dropped: Vec::new() });
                 match refusal(&listen.servers, &bound) {

@@ -19,6 +19,8 @@ mod policy;
 mod server_tls;
 mod status;
 mod stream_route;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::collections::BTreeMap;

@@ -63,6 +63,7 @@ impl<'r> Lowering<'_, 'r> {
         for server in group {
             self.collect(server, namespace, labels, &mut hosts);
         }
+        keep_apart(group, &mut hosts);
         let mut entries: Vec<HostEntry> = Vec::with_capacity(hosts.len());
         let names = shared_names(&hosts);
         let usual = group.first().map_or(0, |server| server.server.port.number.0);
@@ -196,6 +197,22 @@ impl<'r> Lowering<'_, 'r> {
         let link = self.objects.insert(&certificate);
         self.origins.add(link.digest, [Source::new(0, secret.resource, secret.resource.span)]);
         Some(link)
+    }
+}
+
+/// What a listener of the Gateway API has is not served through a wider one of the same Gateway, even where no route
+/// is attached to it (semantics.md §18.3).
+fn keep_apart(group: &[&BoundServer<'_>], hosts: &mut BTreeMap<Host, Collected<'_>>) {
+    for server in group.iter().filter(|server| server.made) {
+        for host in taut_model::gateway_hosts(server).iter().map(|host| bare(host)) {
+            let of_same = |other: &&&BoundServer<'_>| std::ptr::eq(other.gateway.resource, server.gateway.resource);
+            let mut wider = group.iter().filter(of_same).flat_map(|other| taut_model::gateway_hosts(other));
+            let is_narrower = wider.any(|wide| bare(&wide) != host && taut_model::covers(&bare(&wide), &host));
+            if is_narrower && !hosts.contains_key(&host) {
+                let number = server.server.port.number.0;
+                hosts.insert(host, Collected { number, ..Collected::default() });
+            }
+        }
     }
 }
 

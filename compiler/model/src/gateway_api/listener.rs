@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use taut_resources::gateway_api::{
-    AllowedRoutes, FromNamespaces, Gateway, GatewayAddress, Listener, ListenerSet, ListenersFrom,
+    AllowedRoutes, FromNamespaces, Gateway, GatewayAddress, Listener, ListenerSet, ListenerTlsMode, ListenersFrom,
 };
 use taut_resources::{At, Labels, PortOrZero, Server, ServerPort};
 use taut_source::Span;
@@ -104,6 +104,16 @@ fn one(
         listeners: Vec::new(),
         parents: Vec::new(),
     });
+    if let (Some(fault), true) = (&runner.unsupported, runner.services.is_empty()) {
+        // Nobody runs it, so that its listeners are not looked at.
+        let at = name_of(of);
+        made.statuses[place].conditions = vec![
+            condition("Accepted", "Accepted", at, Some(fault)),
+            condition("Programmed", "Programmed", at, Some(fault)),
+            condition("ResolvedRefs", "ResolvedRefs", at, None),
+        ];
+        return;
+    }
     let mut taken: Vec<(u16, Text, Host)> = Vec::new();
     let mut valid = 0;
     for (index, listener) in spec.listeners.iter().enumerate() {
@@ -326,6 +336,17 @@ fn conflicted(at: Span, fault: Option<&Fault>) -> Condition {
 fn unknown_protocol(listener: &Listener, class: Class) -> Option<Fault> {
     let ambient = matches!(class, Class::Waypoint | Class::EastWest);
     let written = listener.protocol.as_str();
+    let port = listener.port.value.0;
+    let ends = listener.tls.as_ref().and_then(|tls| tls.mode).map(|mode| mode.value);
+    let is_fit = match class {
+        Class::Waypoint => written == "HBONE" && port == 15008,
+        Class::EastWest => written == "HBONE" && port == 15008 && ends == Some(ListenerTlsMode::Terminate),
+        Class::Gateway | Class::Remote => true,
+    };
+    if !is_fit {
+        let message = "a gateway of the ambient mesh has one listener, of protocol HBONE on port 15008";
+        return Some(Fault::new("UnsupportedProtocol", listener.protocol.span, message));
+    }
     let message = match written {
         "HTTP" | "HTTPS" | "TLS" | "TCP" => return None,
         "HBONE" if ambient => return None,
@@ -340,7 +361,6 @@ fn unknown_protocol(listener: &Listener, class: Class) -> Option<Fault> {
 
 /// The kinds of routes that may be attached, and whether all that are listed can be.
 fn kinds(listener: &Listener) -> (Vec<&'static str>, bool) {
-    use taut_resources::gateway_api::ListenerTlsMode;
     let mode = listener.tls.as_ref().and_then(|tls| tls.mode).map(|mode| mode.value);
     let usual: &[&'static str] = match (listener.protocol.as_str(), mode) {
         ("HTTP" | "HTTPS", _) => &["HTTPRoute", "GRPCRoute"],
@@ -410,7 +430,7 @@ fn runner(world: &World<'_>, of: Of<'_, Gateway>, class: Class) -> Runner {
     let by_host = |address: &GatewayAddress| address.kind.as_str() == "Hostname";
     let managed = match spec.addresses.as_slice() {
         [] => true,
-        [one] => !by_host(one),
+        [one] => one.kind.as_str() == "IPAddress",
         _ => false,
     };
     if managed {

@@ -22,6 +22,9 @@ pub(crate) fn convert(world: &World<'_>, made: &mut Converted) {
         let ignored = policy.of.resource.meta.annotations.get(IGNORED).is_some_and(|it| it == "true");
         let age = policy.of.resource.meta.creation_timestamp.as_ref().map_or("", |time| time.as_str());
         let (tls, roots) = client_tls(world, policy);
+        if let Some(second) = spec.validation.ca_certificate_refs.get(1) {
+            made.unused.push((policy.number, second.span, "the first reference to certificates alone counts".into()));
+        }
         let mut status =
             Status { resource: policy.number, conditions: Vec::new(), listeners: Vec::new(), parents: Vec::new() };
         for (number, target) in spec.target_refs.iter().enumerate() {
@@ -155,25 +158,17 @@ fn client_tls(world: &World<'_>, policy: &Numbered<'_, BackendTlsPolicy>) -> (Cl
     let namespace = policy.of.namespace();
     let mut roots: Option<At<Text>> = None;
     let mut fault = None;
-    for reference in &validation.ca_certificate_refs {
+    // The first reference counts. What it names is asked for even where it does not exist: then nothing is believed.
+    if let Some(reference) = validation.ca_certificate_refs.first() {
         let span = reference.name.span;
         if !reference.group.is_empty() || reference.kind.as_str() != "ConfigMap" {
             let message =
                 format!("roots are in a ConfigMap, and `{}` is a {}", reference.name.value, reference.kind.value);
-            fault = fault.or(Some(Fault::new("InvalidKind", span, message)));
-            continue;
+            fault = Some(Fault::new("InvalidKind", span, message));
+        } else if let Err(why) = roots_of(world, namespace, &reference.name.value) {
+            fault = Some(Fault::new("InvalidCACertificateRef", span, why));
         }
-        if let Err(why) = roots_of(world, namespace, &reference.name.value) {
-            fault = fault.or(Some(Fault::new("InvalidCACertificateRef", span, why)));
-            continue;
-        }
-        roots = roots.or(Some(at(format!("configmap://{namespace}/{}", reference.name.value).into(), span)));
-    }
-    // One good reference is enough to go on with; without any nothing may be believed.
-    if roots.is_some() {
-        fault = None;
-    } else if let (None, Some(first)) = (&roots, validation.ca_certificate_refs.first()) {
-        roots = Some(at(format!("configmap://{namespace}/{}", first.name.value).into(), first.name.span));
+        roots = Some(at(format!("configmap://{namespace}/{}", reference.name.value).into(), span));
     }
     let names = validation.subject_alt_names.iter().filter_map(|name| match name.kind.value {
         SubjectAltNameType::Hostname => name.hostname.clone(),

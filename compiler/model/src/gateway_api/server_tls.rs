@@ -10,12 +10,12 @@ use super::status::Fault;
 use super::world::World;
 use crate::Text;
 use crate::mesh::Of;
-use crate::secret::key_pair;
+use crate::secret::{key_pair, validity};
 
 /// The option that says what becomes of TLS beyond what the API has words for.
 const TERMINATE_MODE: &str = "gateway.istio.io/tls-terminate-mode";
 const CIPHERS: &str = "gateway.istio.io/tls-cipher-suites";
-/// The option, or label of the Gateway, of a listener that passes the mesh's own TLS on.
+/// The option of a listener that passes the mesh's own TLS on.
 const LISTENER_PROTOCOL: &str = "gateway.istio.io/listener-protocol";
 
 pub(super) fn nothing(span: Span) -> ServerTls {
@@ -59,11 +59,12 @@ pub(super) fn of_listener(
     tls.cipher_suites = ciphers(written.options.get(CIPHERS), written.span);
     let mode = |value: ServerTlsMode| Some(at(value, written.span));
     if written.mode.is_some_and(|mode| mode.value == ListenerTlsMode::Passthrough) {
-        let label = gateway.resource.meta.labels.get("gateway.istio.io/managed");
+        // The port of gateways between networks passes the mesh's own TLS on.
+        let labels = &gateway.resource.meta.labels;
+        let between = labels.get("topology.istio.io/network").map(|_| labels.get("networking.istio.io/gatewayPort"));
+        let expected = between.map(|port| port.map_or("15443", Text::as_str));
         let auto = written.options.get(LISTENER_PROTOCOL).is_some_and(|it| it == "auto-passthrough")
-            || (label.is_some_and(|it| it == "istio.io-gateway-controller")
-                && gateway.resource.meta.labels.get("topology.istio.io/network").is_some()
-                && listener.port.value.0 == 15443);
+            || expected.is_some_and(|port| port == listener.port.value.0.to_string());
         tls.mode = mode(if auto { ServerTlsMode::AutoPassthrough } else { ServerTlsMode::Passthrough });
         return (Some(tls), None);
     }
@@ -189,7 +190,7 @@ pub(super) fn roots_of<'w>(world: &'w World<'_>, namespace: &Text, name: &Text) 
     let Some(map) = world.config_maps.get(&(namespace.clone(), name.clone())) else {
         return Err(format!("there is no ConfigMap `{namespace}/{name}`"));
     };
-    let pem = map.data.get("ca.crt").filter(|text| text.contains("-----BEGIN CERTIFICATE-----"));
+    let pem = map.data.get("ca.crt").filter(|text| validity(text.as_bytes()).is_ok());
     pem.ok_or_else(|| format!("the ConfigMap `{namespace}/{name}` has no certificate in `ca.crt`"))
 }
 

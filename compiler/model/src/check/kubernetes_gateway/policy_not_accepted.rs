@@ -56,6 +56,6 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         }
     }
     for (resource, span, why) in &mesh.unused {
-        problems.push(on(resource, &RULE, *span, (*why).to_owned(), "keep one policy for each service"));
+        problems.push(on(resource, &RULE, *span, (*why).to_owned(), "keep one"));
     }
 }

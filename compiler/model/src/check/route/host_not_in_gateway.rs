@@ -92,6 +92,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
                 gateway: *gateway,
                 server: &gateway.spec.servers[number],
                 number,
+                made: false,
             };
             let servers: Vec<_> = (0..gateway.spec.servers.len()).map(bound).collect();
             if servers
