@@ -12,7 +12,7 @@ use taut_source::{FileId, Problem, Severity, Subject};
 /// not carried is for its author to change.
 #[must_use]
 pub fn may_be_allowed(kind: &str) -> bool {
-    let refused = |support| matches!(support, Support::Refused(_) | Support::RefusedIf(..));
+    let refused = |support| matches!(support, Support::Refused(_));
     let mut known = KINDS.iter().filter(|known| known.name == kind).peekable();
     known.peek().is_none() || known.any(|known| refused(known.support))
 }

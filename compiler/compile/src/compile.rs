@@ -1,8 +1,9 @@
 //! The pipeline: sources, documents, resources, model, snapshot.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use taut_model::{Mesh, MeshWide, Settings};
+use taut_model::{Converted, Mesh, MeshWide, Settings};
 use taut_resources::{MeshConfig, Outcome, Resource};
 use taut_snapshot::{EndpointSet, Snapshot, SourceMap};
 use taut_source::{FileId, Problem, Problems, SourceFile, SourceSet, YamlReader};
@@ -88,7 +89,7 @@ pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
         mesh
     } else {
         read.resources.retain(|resource| !left_out.contains(&(resource.file, resource.subject.clone())));
-        carried = read;
+        carried = Sources { converted: OnceCell::new(), ..read };
         carried.mesh(options)
     };
     let problems: Problems = problems.into_iter().collect();
@@ -108,6 +109,8 @@ pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
 pub(crate) struct Sources {
     pub(crate) resources: Vec<Resource>,
     pub(crate) wide: Held,
+    /// What was made of the Gateway API and of Ingresses, once a mesh was asked for.
+    converted: OnceCell<Converted>,
 }
 
 impl Sources {
@@ -118,7 +121,9 @@ impl Sources {
             networks: self.wide.networks.as_ref().map(|(file, networks)| (*file, networks)),
             now_s: options.now_s,
         };
-        taut_model::resolve(&self.resources, settings(options, self.wide.config.as_ref()), wide)
+        let settings = settings(options, self.wide.config.as_ref());
+        let converted = self.converted.get_or_init(|| taut_model::convert(&self.resources, &settings));
+        taut_model::resolve(&self.resources, converted, settings, wide)
     }
 }
 

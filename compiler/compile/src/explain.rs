@@ -6,6 +6,8 @@
 
 mod answer;
 mod declared;
+#[cfg(test)]
+mod edge_tests;
 mod gateway;
 mod governing;
 mod inbound;

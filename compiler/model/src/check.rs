@@ -149,7 +149,7 @@ pub(crate) struct Destined<'r> {
 fn destinations<'m, 'r>(mesh: &'m Mesh<'r>) -> impl Iterator<Item = (&'m Routing<'r>, &'m Destined<'r>)> {
     let found = mesh.destinations.get_or_init(|| {
         let of = |(number, routing)| destinations_of(mesh, number, routing);
-        mesh.routings.iter().enumerate().flat_map(of).collect()
+        mesh.routings.iter().enumerate().filter(|(_, routing)| !routing.made).flat_map(of).collect()
     });
     found.iter().map(|to| (&mesh.routings[to.routing], to))
 }

@@ -15,6 +15,17 @@ pub struct RuleOf<'r> {
     pub rule: Cow<'r, HttpRoute>,
     /// The resource that it stands in: short names are of its namespace.
     pub of: Of<'r, VirtualService>,
+    /// What the words of a virtual service cannot say of it.
+    pub beyond: Beyond<'r>,
+}
+
+/// What the words of a virtual service cannot say of a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beyond<'r> {
+    /// Whether it is of the Gateway API, where a destination that does not exist answers 500 (semantics.md §18.4).
+    pub gateway_api: bool,
+    /// What all of the path becomes.
+    pub full_path: Option<&'r Text>,
 }
 
 /// Replaces the rules that delegate by the delegate's, each combined with every match of the root's. One whose delegate
@@ -43,7 +54,11 @@ pub(crate) fn continue_rules(routings: &mut [Routing<'_>]) {
                 continue;
             }
             let merged = delegate.spec.http.iter().filter_map(|rule| merge(&root.rule, rule));
-            rules.extend(merged.map(|rule| RuleOf { rule: Cow::Owned(rule), of: *delegate }));
+            rules.extend(merged.map(|rule| RuleOf {
+                rule: Cow::Owned(rule),
+                of: *delegate,
+                beyond: Beyond::default(),
+            }));
         }
         routing.http = rules;
     }

@@ -14,6 +14,8 @@ pub struct Governing<'r> {
     pub subsets: Vec<&'r Subset>,
     /// The numbers of the rules that were merged.
     pub rules: Vec<usize>,
+    /// What a policy of the Gateway API says of TLS, where no rule does (semantics.md §18.5).
+    pub otherwise: Vec<&'r TrafficPolicy>,
 }
 
 /// What is said of one port, of the service or of a subset.
@@ -107,6 +109,11 @@ fn wider(wide: &Visibility, narrow: &Visibility) -> bool {
 impl<'r> Governing<'r> {
     fn absorb(&mut self, mesh: &Mesh<'r>, number: usize) {
         let rule = mesh.traffic[number].of.spec;
+        if mesh.traffic[number].made {
+            self.otherwise.extend(rule.traffic_policy.as_deref());
+            self.rules.push(number);
+            return;
+        }
         if self.policy.is_none() {
             self.policy = rule.traffic_policy.as_deref();
         }
@@ -128,6 +135,16 @@ impl<'r> Governing<'r> {
     /// add to it.
     #[must_use]
     pub fn port(&self, port: u16, subset: Option<&'r Subset>) -> PortTraffic<'r> {
+        let mut traffic = self.said_of(port, subset);
+        if traffic.tls.is_none() {
+            let mut named = self.otherwise.iter().filter_map(|policy| at_port(policy, port)?.tls);
+            let all = self.otherwise.iter().find_map(|policy| policy.tls.as_deref());
+            traffic.tls = named.next().or(all);
+        }
+        traffic
+    }
+
+    fn said_of(&self, port: u16, subset: Option<&'r Subset>) -> PortTraffic<'r> {
         let mut base =
             self.policy.map(|policy| at_port(policy, port).unwrap_or_else(|| whole(policy))).unwrap_or_default();
         let Some(policy) = subset.and_then(|subset| subset.traffic_policy.as_ref()) else { return base };

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use taut_resources::{Gateway, Server, ServerTls, ServerTlsMode};
 
+use crate::gateway_api::RunBy;
 use crate::labels::LabelSet;
 use crate::mesh::{Mesh, Of, Routing};
-use crate::{Host, Leading, Target, Text, covers, selects};
+use crate::{EndpointKind, Host, Leading, Service, Target, Text, covers, selects};
 
 /// One port of a gateway workload, with the servers that share it.
 #[derive(Clone, Debug)]
@@ -19,15 +20,72 @@ pub struct ListenPort<'r> {
     pub dropped: Vec<(BoundServer<'r>, &'static str)>,
 }
 
+/// A gateway that was written, or made of the Gateway API or of an Ingress.
+#[derive(Clone, Debug)]
+pub struct Entrance<'r> {
+    /// What it says, and the resource that says so.
+    pub of: Of<'r, Gateway>,
+    /// The name that rules are bound to it by, `namespace/name`.
+    pub name: Text,
+    /// Who runs it, if it was made.
+    pub run_by: Option<&'r RunBy>,
+}
+
+impl<'r> Entrance<'r> {
+    pub(crate) fn written(of: Of<'r, Gateway>) -> Entrance<'r> {
+        Entrance { of, name: format!("{}/{}", of.namespace(), of.name()).into(), run_by: None }
+    }
+
+    /// The services whose workloads run it.
+    pub(crate) fn services<'m>(
+        &self,
+        by_host: &crate::labels::HashMap<Host, Vec<crate::ServiceId>>,
+        services: &'m [Service<'r>],
+    ) -> Vec<&'m Service<'r>> {
+        let Some(RunBy::Services { services: hosts, .. }) = self.run_by else { return Vec::new() };
+        let ids = hosts.iter().filter_map(|host| by_host.get(host)).flatten();
+        ids.map(|id| &services[id.0 as usize]).filter(|it| it.namespace == *self.of.namespace()).collect()
+    }
+}
+
+/// Whether workloads of a namespace with some labels run a gateway, whose services are known.
+pub(crate) fn is_run_by(
+    entrance: &Entrance<'_>,
+    services: &[&Service<'_>],
+    namespace: &str,
+    labels: &LabelSet,
+) -> bool {
+    match entrance.run_by {
+        None | Some(RunBy::Labels) => selects(&entrance.of.spec.selector, labels),
+        Some(RunBy::Services { pods, .. }) => {
+            is_its_pod(pods.as_ref(), namespace, labels)
+                || services.iter().any(|service| match service.endpoints {
+                    EndpointKind::Selector(selector) => service.namespace == namespace && selects(selector, labels),
+                    _ => false,
+                })
+        }
+    }
+}
+
+/// Whether a workload is one of those that are made for a Gateway: they have its name (semantics.md §18.2).
+fn is_its_pod(pods: Option<&(Text, Text)>, namespace: &str, labels: &LabelSet) -> bool {
+    const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
+    pods.is_some_and(|(place, name)| place == namespace && labels.get(GATEWAY_NAME) == Some(name))
+}
+
 /// A server of a Gateway.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct BoundServer<'r> {
+    /// The name that rules are bound to its gateway by.
+    pub name: Text,
     /// The gateway.
     pub gateway: Of<'r, Gateway>,
     /// The server.
     pub server: &'r Server,
     /// Its number in the gateway.
     pub number: usize,
+    /// Whether it was made of a listener, or of an Ingress.
+    pub made: bool,
 }
 
 impl BoundServer<'_> {
@@ -56,7 +114,7 @@ impl BoundServer<'_> {
     /// `namespace/name` of its gateway.
     #[must_use]
     pub fn gateway_name(&self) -> Text {
-        format!("{}/{}", self.gateway.namespace(), self.gateway.name()).into()
+        self.name.clone()
     }
 }
 
@@ -68,30 +126,42 @@ pub fn listen_ports<'r>(
     labels: &LabelSet,
     port_named: impl Fn(&str) -> Option<u16>,
 ) -> Vec<ListenPort<'r>> {
-    let translate =
-        |_: &Of<'r, Gateway>, number: u16| vec![listening_port(mesh, namespace, labels, number, &port_named)];
-    merge(mesh, &|gateway| selects(&gateway.spec.selector, labels), &translate)
+    let translate = |_: &Entrance<'r>, number: u16| vec![listening_port(mesh, namespace, labels, number, &port_named)];
+    let bound = |entrance: &Entrance<'r>| entrance.run_by.is_none() && selects(&entrance.of.spec.selector, labels);
+    merge(mesh, &bound, &translate)
 }
 
 /// The same, by the ports of services that lead to the workload.
 #[must_use]
-pub fn ports_at<'r>(mesh: &Mesh<'r>, labels: &LabelSet, leading: &[Leading<'_, 'r>]) -> Vec<ListenPort<'r>> {
-    let translate = |gateway: &Of<'r, Gateway>, number: u16| {
+pub fn ports_at<'r>(
+    mesh: &Mesh<'r>,
+    namespace: &str,
+    labels: &LabelSet,
+    leading: &[Leading<'_, 'r>],
+) -> Vec<ListenPort<'r>> {
+    let translate = |entrance: &Entrance<'r>, number: u16| {
+        let gateway = &entrance.of;
         let of = |it: &&Leading<'_, 'r>| it.port.number == number;
-        if let Some(hosts) = services_of(gateway) {
+        if let Some(hosts) = services_of(entrance) {
             // One that names its services listens where they lead, and nowhere else.
             let own = leading.iter().filter(of).filter(|it| named(&hosts, gateway, it));
             let mut ports: Vec<u16> = own.map(|it| it.number).collect();
             ports.sort_unstable();
             ports.dedup();
+            // The pods that are made for a Gateway listen on its own ports.
+            if ports.is_empty() && is_pod_of(entrance, namespace, labels) {
+                ports.push(number);
+            }
             return ports;
         }
         let mut leading = leading.iter().filter(|it| it.service.resource.meta.labels.get(UNTRANSLATED).is_none());
         vec![leading.find(of).map_or(number, |it| it.number)]
     };
-    let bound = |gateway: &Of<'r, Gateway>| match services_of(gateway) {
-        Some(hosts) => leading.iter().any(|it| named(&hosts, gateway, it)),
-        None => selects(&gateway.spec.selector, labels),
+    let bound = |entrance: &Entrance<'r>| match services_of(entrance) {
+        Some(hosts) => {
+            leading.iter().any(|it| named(&hosts, &entrance.of, it)) || is_pod_of(entrance, namespace, labels)
+        }
+        None => selects(&entrance.of.spec.selector, labels),
     };
     merge(mesh, &bound, &translate)
 }
@@ -102,8 +172,18 @@ const UNTRANSLATED: &str = "experimental.istio.io/disable-gateway-port-translati
 /// The annotation of a Gateway that is made for some services, rather than for workloads with some labels.
 const SERVICES: &str = "internal.istio.io/gateway-service";
 
-fn services_of<'r>(gateway: &Of<'r, Gateway>) -> Option<Vec<&'r str>> {
-    gateway.resource.meta.annotations.get(SERVICES).map(|hosts| hosts.split(',').collect())
+fn services_of<'r>(entrance: &Entrance<'r>) -> Option<Vec<&'r str>> {
+    if let Some(RunBy::Services { services, .. }) = entrance.run_by {
+        return Some(services.iter().map(Text::as_str).collect());
+    }
+    entrance.of.resource.meta.annotations.get(SERVICES).map(|hosts| hosts.split(',').collect())
+}
+
+fn is_pod_of(entrance: &Entrance<'_>, namespace: &str, labels: &LabelSet) -> bool {
+    match entrance.run_by {
+        Some(RunBy::Services { pods, .. }) => is_its_pod(pods.as_ref(), namespace, labels),
+        _ => false,
+    }
 }
 
 fn named(hosts: &[&str], gateway: &Of<'_, Gateway>, leading: &Leading<'_, '_>) -> bool {
@@ -112,14 +192,20 @@ fn named(hosts: &[&str], gateway: &Of<'_, Gateway>, leading: &Leading<'_, '_>) -
 
 fn merge<'r>(
     mesh: &Mesh<'r>,
-    bound: &dyn Fn(&Of<'r, Gateway>) -> bool,
-    translate: &dyn Fn(&Of<'r, Gateway>, u16) -> Vec<u16>,
+    bound: &dyn Fn(&Entrance<'r>) -> bool,
+    translate: &dyn Fn(&Entrance<'r>, u16) -> Vec<u16>,
 ) -> Vec<ListenPort<'r>> {
     let mut ports: BTreeMap<u16, ListenPort<'r>> = BTreeMap::new();
-    for gateway in mesh.gateways.iter().filter(|gateway| bound(gateway)) {
-        for (number, server) in gateway.spec.servers.iter().enumerate() {
-            let bound = BoundServer { gateway: *gateway, server, number };
-            for port in translate(gateway, server.port.number.0) {
+    for entrance in mesh.entrances.iter().filter(|entrance| bound(entrance)) {
+        for (number, server) in entrance.of.spec.servers.iter().enumerate() {
+            for port in translate(entrance, server.port.number.0) {
+                let bound = BoundServer {
+                    name: entrance.name.clone(),
+                    gateway: entrance.of,
+                    server,
+                    number,
+                    made: entrance.run_by.is_some(),
+                };
                 let listen =
                     ports.entry(port).or_insert_with(|| ListenPort { port, servers: Vec::new(), dropped: Vec::new() });
                 match refusal(&listen.servers, &bound) {

@@ -90,6 +90,10 @@ inventory! {
     http_routes: HttpRoute(gateway_api::HttpRoute);
     /// GRPCRoute.
     grpc_routes: GrpcRoute(gateway_api::GrpcRoute);
+    /// TLSRoute.
+    tls_routes: TlsRoute(gateway_api::TlsRoute);
+    /// TCPRoute.
+    tcp_routes: TcpRoute(gateway_api::TcpRoute);
     /// ReferenceGrant.
     reference_grants: ReferenceGrant(gateway_api::ReferenceGrant);
 }

@@ -12,6 +12,7 @@ mod authorization;
 mod delegate;
 mod destination_rule;
 mod gateway;
+mod gateway_api;
 mod host;
 mod inventory;
 mod labels;
@@ -30,9 +31,13 @@ mod visibility;
 mod workload;
 
 pub use authorization::{policies_of, request_authentications_of};
-pub use delegate::RuleOf;
+pub use delegate::{Beyond, RuleOf};
 pub use destination_rule::{Governing, PortTraffic, governing};
-pub use gateway::{BoundServer, ListenPort, gateway_hosts, listen_ports, ports_at, server_admits};
+pub use gateway::{BoundServer, Entrance, ListenPort, gateway_hosts, listen_ports, ports_at, server_admits};
+pub use gateway_api::{
+    Broken, Condition, Converted, ListenerStatus, MadeGateway, MadeRouting, MadeTraffic, ParentStatus, RunBy, Status,
+    convert,
+};
 pub use host::{Host, covers, expand, is_wildcard, overlap, specificity};
 pub use inventory::Inventory;
 pub use labels::{LabelSet, selects};

@@ -11,7 +11,9 @@ use taut_resources::{
 use taut_source::{FileId, Place};
 
 use crate::check::Destined;
-use crate::delegate::{RuleOf, continue_rules};
+use crate::delegate::{Beyond, RuleOf, continue_rules};
+use crate::gateway::{Entrance, is_run_by};
+use crate::gateway_api::{Broken, Converted, MadeRouting, Status};
 use crate::inventory::Inventory;
 use crate::labels::{HashMap, LabelSet};
 use crate::pod::{Pods, injection_is_said};
@@ -77,6 +79,8 @@ pub struct Routing<'r> {
     pub visibility: Visibility,
     /// The gateways that use it, as `namespace/name` or `mesh`.
     pub gateways: BTreeSet<Text>,
+    /// Whether it was made of routes of the Gateway API or of Ingresses, and not written as it is.
+    pub made: bool,
 }
 
 /// A destination rule with its host in full.
@@ -88,6 +92,8 @@ pub struct Traffic<'r> {
     pub host: Host,
     /// Who may use it.
     pub visibility: Visibility,
+    /// Whether it was made of a policy of the Gateway API.
+    pub made: bool,
 }
 
 /// What a mesh is told beside its resources, each with the file it stands in.
@@ -124,8 +130,16 @@ pub struct Mesh<'r> {
     pub routings: Vec<Routing<'r>>,
     /// Every destination rule, by seniority.
     pub traffic: Vec<Traffic<'r>>,
-    /// Every gateway, by seniority.
+    /// Every gateway that was written, by seniority.
     pub gateways: Vec<Of<'r, Gateway>>,
+    /// Every gateway, those that were made of the Gateway API and of Ingresses included.
+    pub entrances: Vec<Entrance<'r>>,
+    /// What a controller would report of objects of the Gateway API.
+    pub statuses: Vec<(&'r Resource, &'r Status)>,
+    /// References of routes that lead nowhere.
+    pub broken: Vec<(&'r Resource, &'r Broken)>,
+    /// Parts of objects that do nothing: where, and why.
+    pub unused: Vec<(&'r Resource, taut_source::Span, &'r str)>,
     /// Every peer authentication, by seniority.
     pub peer_authentications: Vec<Of<'r, PeerAuthentication>>,
     /// Every authorization policy, by seniority.
@@ -166,9 +180,14 @@ struct Selecting {
     sidecars: Numbers,
 }
 
-/// Resolves the names of all resources.
+/// Resolves the names of all resources. `converted` is what [`crate::convert`] made of the same ones.
 #[must_use]
-pub fn resolve<'r>(resources: &'r [Resource], settings: Settings, wide: MeshWide<'r>) -> Mesh<'r> {
+pub fn resolve<'r>(
+    resources: &'r [Resource],
+    converted: &'r Converted,
+    settings: Settings,
+    wide: MeshWide<'r>,
+) -> Mesh<'r> {
     let inventory = Inventory::of(resources);
     let mut mesh = Mesh {
         settings,
@@ -182,6 +201,10 @@ pub fn resolve<'r>(resources: &'r [Resource], settings: Settings, wide: MeshWide
         routings: Vec::new(),
         traffic: Vec::new(),
         gateways: Vec::new(),
+        entrances: Vec::new(),
+        statuses: Vec::new(),
+        broken: Vec::new(),
+        unused: Vec::new(),
         peer_authentications: Vec::new(),
         authorization_policies: Vec::new(),
         sidecars: Vec::new(),
@@ -207,8 +230,10 @@ pub fn resolve<'r>(resources: &'r [Resource], settings: Settings, wide: MeshWide
         mesh.add(resource);
     }
     mesh.inventory = inventory;
+    mesh.add_made(resources, converted);
     mesh.injection_is_said = injection_is_said(&mesh.namespaces, &mesh.pods);
     mesh.order();
+    mesh.enter(resources, converted);
     mesh.index();
     mesh.mark_gateways();
     mesh
@@ -240,6 +265,7 @@ impl<'r> Mesh<'r> {
                 of: Of { resource, spec },
                 host: expand(&spec.host, &namespace, &self.settings),
                 visibility: Visibility::of_list(&spec.export_to, &namespace, &self.settings.destination_rule_export_to),
+                made: false,
             }),
             Spec::Gateway(spec) => self.gateways.push(Of { resource, spec }),
             Spec::PeerAuthentication(spec) => self.peer_authentications.push(Of { resource, spec }),
@@ -249,6 +275,32 @@ impl<'r> Mesh<'r> {
             // The rest is refused by name where it was read, or is there to be looked at by single rules.
             _ => {}
         }
+    }
+
+    /// What was made of the Gateway API stands beside what was written.
+    fn add_made(&mut self, resources: &'r [Resource], converted: &'r Converted) {
+        self.routings.extend(converted.routings.iter().map(|made| made_routing(resources, made)));
+        self.traffic.extend(converted.traffic.iter().map(|made| Traffic {
+            of: Of { resource: &resources[made.resource], spec: &made.spec },
+            host: made.host.clone(),
+            visibility: Visibility::Public,
+            made: true,
+        }));
+        self.statuses = converted.statuses.iter().map(|status| (&resources[status.resource], status)).collect();
+        self.broken = converted.broken.iter().map(|broken| (&resources[broken.resource], broken)).collect();
+        let unused = converted.unused.iter();
+        self.unused = unused.map(|(number, span, why)| (&resources[*number], *span, why.as_str())).collect();
+    }
+
+    /// Gateways that were written come before those that were made: of those each has its own names anyway.
+    fn enter(&mut self, resources: &'r [Resource], converted: &'r Converted) {
+        self.entrances = self.gateways.iter().map(|of| Entrance::written(*of)).collect();
+        let made = converted.gateways.iter().map(|made| Entrance {
+            of: Of { resource: &resources[made.resource], spec: &made.spec },
+            name: made.name.clone(),
+            run_by: Some(&made.run_by),
+        });
+        self.entrances.extend(made);
     }
 
     fn order(&mut self) {
@@ -262,7 +314,8 @@ impl<'r> Mesh<'r> {
         self.workloads.sort_by(|a, b| (&a.namespace, &a.name, a.rank()).cmp(&(&b.namespace, &b.name, b.rank())));
         self.workloads.dedup_by(|later, kept| (&later.namespace, &later.name) == (&kept.namespace, &kept.name));
         self.routings.sort_by_cached_key(|routing| routing.of.seniority());
-        self.traffic.sort_by_cached_key(|traffic| traffic.of.seniority());
+        // What was made of a policy fills what rules leave open: it comes last.
+        self.traffic.sort_by_cached_key(|traffic| (traffic.made, traffic.of.seniority()));
         self.gateways.sort_by_cached_key(Of::seniority);
         self.peer_authentications.sort_by_cached_key(Of::seniority);
         self.authorization_policies.sort_by_cached_key(Of::seniority);
@@ -326,9 +379,10 @@ impl<'r> Mesh<'r> {
 
     /// A workload that some Gateway picks by labels is a gateway.
     fn mark_gateways(&mut self) {
-        for gateway in self.gateways.iter().filter(|gateway| !gateway.spec.selector.is_empty()) {
+        for entrance in self.entrances.iter().filter(|it| it.run_by.is_some() || !it.of.spec.selector.is_empty()) {
+            let services: Vec<&Service<'r>> = entrance.services(&self.by_host, &self.services);
             for workload in &mut self.workloads {
-                workload.gateway |= selects(&gateway.spec.selector, &workload.labels);
+                workload.gateway |= is_run_by(entrance, &services, &workload.namespace, &workload.labels);
             }
         }
     }
@@ -474,6 +528,16 @@ impl<'r> Mesh<'r> {
         })
     }
 
+    /// The virtual services that were written, by seniority.
+    pub fn written_routings(&self) -> impl Iterator<Item = &Routing<'r>> {
+        self.routings.iter().filter(|routing| !routing.made)
+    }
+
+    /// The destination rules that were written, by seniority.
+    pub fn written_traffic(&self) -> impl Iterator<Item = &Traffic<'r>> {
+        self.traffic.iter().filter(|traffic| !traffic.made)
+    }
+
     /// The virtual services that name exactly this host, by seniority.
     #[must_use]
     pub fn routings_of(&self, host: &str) -> &[usize] {
@@ -521,8 +585,35 @@ fn routing<'r>(of: Of<'r, VirtualService>, settings: &Settings) -> Routing<'r> {
         hosts: of.spec.hosts.iter().map(|host| expand(host, namespace, settings)).collect(),
         visibility: Visibility::of_list(&of.spec.export_to, namespace, &settings.virtual_service_export_to),
         gateways,
-        http: of.spec.http.iter().map(|rule| RuleOf { rule: Cow::Borrowed(rule), of }).collect(),
+        http: of
+            .spec
+            .http
+            .iter()
+            .map(|rule| RuleOf { rule: Cow::Borrowed(rule), of, beyond: Beyond::default() })
+            .collect(),
         of,
+        made: false,
+    }
+}
+
+fn made_routing<'r>(resources: &'r [Resource], made: &'r MadeRouting) -> Routing<'r> {
+    let of = |number: usize| Of { resource: &resources[number], spec: &made.spec };
+    // Those of Ingresses have a destination that does not exist answer as any virtual service does.
+    let gateway_api = !matches!(resources[made.resource].spec, Spec::Ingress(_));
+    let rules = made.spec.http.iter().zip(&made.rules);
+    Routing {
+        of: of(made.resource),
+        hosts: made.hosts.clone(),
+        http: rules
+            .map(|(rule, (owner, full_path))| RuleOf {
+                rule: Cow::Borrowed(rule),
+                of: of(*owner),
+                beyond: Beyond { gateway_api, full_path: full_path.as_ref() },
+            })
+            .collect(),
+        visibility: made.only_for.as_ref().map_or(Visibility::Public, |only| Visibility::Only([only.clone()].into())),
+        gateways: BTreeSet::from([made.gateway.clone()]),
+        made: true,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What holds for the whole mesh (semantics.md §15).
 
-use taut_resources::{At, HttpRetry, LocalityBalancing, MeshConfig, MeshOutboundMode, Normalization};
+use taut_resources::{
+    At, HttpRetry, IngressControllerMode, LocalityBalancing, MeshConfig, MeshOutboundMode, Normalization,
+};
 
 use crate::Text;
 
@@ -35,6 +37,14 @@ pub struct Settings {
     pub locality: Option<LocalityBalancing>,
     /// The names of providers that CUSTOM policies may ask.
     pub authorizers: Vec<Text>,
+    /// Which Ingresses are the mesh's.
+    pub ingress_mode: IngressControllerMode,
+    /// The class of Ingresses that are.
+    pub ingress_class: Text,
+    /// The service of the gateway that serves them.
+    pub ingress_service: Text,
+    /// The value of the label `istio` of that gateway's workloads; by the service if empty.
+    pub ingress_selector: Text,
 }
 
 impl Default for Settings {
@@ -55,6 +65,10 @@ impl Default for Settings {
             destination_rule_export_to: Vec::new(),
             locality: None,
             authorizers: Vec::new(),
+            ingress_mode: IngressControllerMode::Strict,
+            ingress_class: "istio".into(),
+            ingress_service: "istio-ingressgateway".into(),
+            ingress_selector: Text::default(),
         }
     }
 }
@@ -73,6 +87,18 @@ impl Settings {
         settings.trust_domain_aliases.dedup();
         if let Some(namespace) = config.root_namespace.as_ref().filter(|namespace| !namespace.is_empty()) {
             settings.root_namespace = namespace.value.clone();
+        }
+        if let Some(mode) = config.ingress_controller_mode {
+            settings.ingress_mode = mode.value;
+        }
+        for (field, written) in [
+            (&mut settings.ingress_class, &config.ingress_class),
+            (&mut settings.ingress_service, &config.ingress_service),
+            (&mut settings.ingress_selector, &config.ingress_selector),
+        ] {
+            if let Some(written) = written {
+                field.clone_from(&written.value);
+            }
         }
         let outbound = config.outbound_traffic_policy.as_ref();
         // As in a Sidecar, an empty one means the first of its words.

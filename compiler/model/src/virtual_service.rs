@@ -2,6 +2,7 @@
 
 use taut_resources::{HttpMatch, HttpRoute, Resource};
 
+use crate::delegate::Beyond;
 use crate::labels::LabelSet;
 use crate::mesh::{Mesh, Routing, gateway_name};
 use crate::{Text, covers, selects};
@@ -37,6 +38,8 @@ pub struct BoundRules<'r> {
     pub namespace: &'r Text,
     /// Its number in the virtual service.
     pub number: usize,
+    /// What the words of a virtual service cannot say of it.
+    pub beyond: Beyond<'r>,
     /// What is left of its alternatives; none if the rule takes every request.
     pub alternatives: Vec<&'r HttpMatch>,
 }
@@ -111,7 +114,14 @@ pub fn rules_for<'m>(routing: &'m Routing<'_>, client: &Client<'_>, port: u16) -
             alternatives.truncate(at + 1);
         }
         let ends = rule.matches.is_empty() || catch_all.is_some();
-        bound.push(BoundRules { rule, resource: of.resource(), namespace: of.of.namespace(), number, alternatives });
+        bound.push(BoundRules {
+            rule,
+            resource: of.resource(),
+            namespace: of.of.namespace(),
+            number,
+            beyond: of.beyond,
+            alternatives,
+        });
         if ends {
             break;
         }
@@ -141,7 +151,7 @@ fn takes_everything(alternative: &HttpMatch) -> bool {
     use taut_resources::MatchBy;
     let path = match alternative.uri.as_ref().map(|uri| &uri.by) {
         None => true,
-        Some(MatchBy::Prefix(prefix)) => prefix == "/" || prefix.is_empty(),
+        Some(MatchBy::Prefix(prefix) | MatchBy::Below(prefix)) => prefix == "/" || prefix.is_empty(),
         Some(MatchBy::Regex(pattern)) => pattern == ".*" || pattern == "*",
         Some(MatchBy::Exact(_) | MatchBy::Present) => false,
     };

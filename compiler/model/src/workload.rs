@@ -87,7 +87,7 @@ mod tests {
     use taut_resources::read_resource;
     use taut_source::{FileId, SourceFile, YamlReader, read_documents};
 
-    use crate::{MeshWide, Settings, resolve};
+    use crate::{MeshWide, Settings, convert, resolve};
 
     fn classes(yaml: &str) -> Vec<String> {
         let file = SourceFile::new("mesh.yaml", yaml.as_bytes());
@@ -102,7 +102,9 @@ mod tests {
             _ => None,
         };
         let resources: Vec<_> = outcomes.into_iter().filter_map(read).collect();
-        let mesh = resolve(&resources, Settings::default(), MeshWide { config: None, networks: None, now_s: None });
+        let (settings, wide) = (Settings::default(), MeshWide { config: None, networks: None, now_s: None });
+        let converted = convert(&resources, &settings);
+        let mesh = resolve(&resources, &converted, settings, wide);
         let class = |it: &crate::Workload<'_>| {
             format!("{} {} {:?} {:?}", it.name, it.service_account, it.labels.get("app"), it.ports)
         };

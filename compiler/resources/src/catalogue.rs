@@ -60,9 +60,6 @@ fn what_becomes_of(kind: &Kind) -> String {
             "Read for what other resources say of it, by the fields below. The others are Kubernetes' own.".into()
         }
         Support::Refused(instead) => format!("Every field is checked; the resource is then refused: {instead}."),
-        Support::RefusedIf(_, instead) => {
-            format!("Every field is checked; a resource that is for the mesh is then refused: {instead}.")
-        }
     }
 }
 

@@ -3,9 +3,7 @@
 use taut_source::{Node, Text};
 
 use crate::grammar::{HOSTNAME, LABEL};
-use crate::kind::Spec;
 use crate::message::{keyword, message};
-use crate::meta::Meta;
 use crate::read::{At, Reader};
 use crate::rules;
 use crate::scalar::{FreeForm, Port};
@@ -15,8 +13,8 @@ message! {
     pub struct Ingress {
         /// The IngressClass.
         ingress_class_name: Option<At<Text>> = "ingressClassName";
-        /// What no rule has. Istio does not read it.
-        default_backend: Option<IngressBackend> = "defaultBackend";
+        /// What no rule has.
+        default_backend: Option<IngressBackend> = "defaultBackend", inert("Istio does not read it either: write a rule without host");
         /// Certificates.
         tls: Vec<IngressTls> = "tls";
         /// The rules.
@@ -83,7 +81,7 @@ message! {
         /// To a service.
         service: Option<IngressService> = "service";
         /// To something else.
-        resource: Option<FreeForm> = "resource";
+        resource: Option<FreeForm> = "resource", inert("Istio does not read it either: write `service`");
     }
     where exactly_one("service", "resource");
 }
@@ -124,33 +122,10 @@ impl IngressPath {
     }
 }
 
-/// The class that Istio looks after, by name and by the controller of its IngressClass.
-const CLASS: &str = "istio";
-const CONTROLLER: &str = "istio.io/ingress-controller";
-
-impl Ingress {
-    /// Whether Istio would serve it. One that names no class is for whoever takes it, which Istio does not by default.
-    pub(crate) fn is_for_the_mesh(meta: &Meta, spec: &Spec) -> bool {
-        let Spec::Ingress(ingress) = spec else { return false };
-        match meta.annotations.get("kubernetes.io/ingress.class") {
-            Some(class) => class.as_str() == CLASS,
-            None => ingress.ingress_class_name.as_ref().is_some_and(|class| class.value == CLASS),
-        }
-    }
-}
-
 message! {
     /// Who looks after Ingresses of this class.
     pub struct IngressClass open {
         /// The controller.
         controller: Option<At<Text>> = "controller";
-    }
-}
-
-impl IngressClass {
-    /// Whether it is Istio.
-    pub(crate) fn is_for_the_mesh(_: &Meta, spec: &Spec) -> bool {
-        let Spec::IngressClass(class) = spec else { return false };
-        class.controller.as_ref().is_some_and(|controller| controller.value == CONTROLLER)
     }
 }

@@ -96,8 +96,6 @@ pub enum Support {
     Read,
     /// They are validated and then reported, with what to write instead.
     Refused(&'static str),
-    /// The same for some of them; the others are for someone else.
-    RefusedIf(fn(&Meta, &Spec) -> bool, &'static str),
 }
 
 /// One kind that Taut reads.
@@ -146,10 +144,7 @@ macro_rules! kinds {
     (@carried) => { Support::Carried };
     (@read) => { Support::Read };
     (@refused($why:expr)) => { Support::Refused($why) };
-    (@refused_if($which:expr, $why:expr)) => { Support::RefusedIf($which, $why) };
 }
-
-const NO_KUBERNETES_GATEWAY: &str = "write it as a Gateway and a VirtualService of networking.istio.io";
 
 // Rows are looked through from the top: what repositories are full of stands first.
 #[rustfmt::skip]
@@ -184,20 +179,19 @@ kinds! {
     "TrafficExtension" in "extensions.istio.io" ["v1alpha1"] namespaced RequiredSpec
         refused("run it as a service of its own, and route to it") => TrafficExtension(TrafficExtension);
 
-    "GatewayClass" in "gateway.networking.k8s.io" ["v1", "v1beta1"] cluster RequiredSpec refused(NO_KUBERNETES_GATEWAY) => GatewayClass(gateway_api::GatewayClass);
-    "Gateway" in "gateway.networking.k8s.io" ["v1", "v1beta1"] namespaced RequiredSpec refused(NO_KUBERNETES_GATEWAY) => KubernetesGateway(gateway_api::Gateway);
-    "ListenerSet" in "gateway.networking.k8s.io" ["v1"] namespaced RequiredSpec refused(NO_KUBERNETES_GATEWAY) => ListenerSet(gateway_api::ListenerSet);
-    "HTTPRoute" in "gateway.networking.k8s.io" ["v1", "v1beta1"] namespaced RequiredSpec refused(NO_KUBERNETES_GATEWAY) => HttpRoute(gateway_api::HttpRoute);
-    "GRPCRoute" in "gateway.networking.k8s.io" ["v1"] namespaced RequiredSpec refused(NO_KUBERNETES_GATEWAY) => GrpcRoute(gateway_api::GrpcRoute);
-    "TLSRoute" in "gateway.networking.k8s.io" ["v1", "v1alpha3", "v1alpha2"] namespaced RequiredSpec refused(NO_KUBERNETES_GATEWAY) => TlsRoute(gateway_api::TlsRoute);
-    "TCPRoute" in "gateway.networking.k8s.io" ["v1", "v1alpha2"] namespaced RequiredSpec refused(NO_KUBERNETES_GATEWAY) => TcpRoute(gateway_api::TcpRoute);
+    "GatewayClass" in "gateway.networking.k8s.io" ["v1", "v1beta1"] cluster RequiredSpec carried => GatewayClass(gateway_api::GatewayClass);
+    "Gateway" in "gateway.networking.k8s.io" ["v1", "v1beta1"] namespaced RequiredSpec carried => KubernetesGateway(gateway_api::Gateway);
+    "ListenerSet" in "gateway.networking.k8s.io" ["v1"] namespaced RequiredSpec carried => ListenerSet(gateway_api::ListenerSet);
+    "HTTPRoute" in "gateway.networking.k8s.io" ["v1", "v1beta1"] namespaced RequiredSpec carried => HttpRoute(gateway_api::HttpRoute);
+    "GRPCRoute" in "gateway.networking.k8s.io" ["v1"] namespaced RequiredSpec carried => GrpcRoute(gateway_api::GrpcRoute);
+    "TLSRoute" in "gateway.networking.k8s.io" ["v1", "v1alpha3", "v1alpha2"] namespaced RequiredSpec carried => TlsRoute(gateway_api::TlsRoute);
+    "TCPRoute" in "gateway.networking.k8s.io" ["v1", "v1alpha2"] namespaced RequiredSpec carried => TcpRoute(gateway_api::TcpRoute);
     "UDPRoute" in "gateway.networking.k8s.io" ["v1", "v1alpha2"] namespaced RequiredSpec
         refused("the mesh does not carry UDP: expose it with a Service") => UdpRoute(gateway_api::TcpRoute);
-    "ReferenceGrant" in "gateway.networking.k8s.io" ["v1", "v1beta1"] namespaced RequiredSpec refused(NO_KUBERNETES_GATEWAY) => ReferenceGrant(gateway_api::ReferenceGrant);
-    "BackendTLSPolicy" in "gateway.networking.k8s.io" ["v1", "v1alpha3"] namespaced RequiredSpec
-        refused("TLS towards services outside the mesh is not carried yet: use a service of the mesh") => BackendTlsPolicy(gateway_api::BackendTlsPolicy);
-    "Ingress" in "networking.k8s.io" ["v1"] namespaced Spec refused_if(Ingress::is_for_the_mesh, NO_KUBERNETES_GATEWAY) => Ingress(Ingress);
-    "IngressClass" in "networking.k8s.io" ["v1"] cluster CoreSpec refused_if(IngressClass::is_for_the_mesh, NO_KUBERNETES_GATEWAY) => IngressClass(IngressClass);
+    "ReferenceGrant" in "gateway.networking.k8s.io" ["v1", "v1beta1"] namespaced RequiredSpec carried => ReferenceGrant(gateway_api::ReferenceGrant);
+    "BackendTLSPolicy" in "gateway.networking.k8s.io" ["v1", "v1alpha3"] namespaced RequiredSpec carried => BackendTlsPolicy(gateway_api::BackendTlsPolicy);
+    "Ingress" in "networking.k8s.io" ["v1"] namespaced Spec carried => Ingress(Ingress);
+    "IngressClass" in "networking.k8s.io" ["v1"] cluster CoreSpec carried => IngressClass(IngressClass);
 
     "ConfigMap" in "" ["v1"] namespaced CoreTop read => ConfigMap(ConfigMap);
     "Node" in "" ["v1"] cluster CoreTop read => Node(ClusterNode);

@@ -64,13 +64,13 @@ message! {
         /// Probes of the operating system on idle connections.
         tcp_keepalive: Option<TcpKeepalive> = "tcpKeepalive", refused("idle connections are closed after `idleTimeout`");
         /// The class of Ingresses that Istio serves.
-        ingress_class: Option<At<Text>> = "ingressClass", refused("write Gateways in place of Ingresses");
+        ingress_class: Option<At<Text>> = "ingressClass";
         /// The service of its ingress.
-        ingress_service: Option<At<Text>> = "ingressService", refused("write Gateways in place of Ingresses");
+        ingress_service: Option<At<Text>> = "ingressService";
         /// Which Ingresses are served.
-        ingress_controller_mode: Option<At<IngressControllerMode>> = "ingressControllerMode", refused("write Gateways in place of Ingresses");
+        ingress_controller_mode: Option<At<IngressControllerMode>> = "ingressControllerMode";
         /// The label of its ingress.
-        ingress_selector: Option<At<Text>> = "ingressSelector", refused("write Gateways in place of Ingresses");
+        ingress_selector: Option<At<Text>> = "ingressSelector";
         /// Whether requests are traced.
         enable_tracing: Option<At<bool>> = "enableTracing", refused("requests are not traced");
         /// Where requests are logged.

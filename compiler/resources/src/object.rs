@@ -111,7 +111,7 @@ fn read_object(
         cx.report(&rules::UNKNOWN_VERSION, span, message, format!("write one of: {}", served.join(", ")));
     }
     let Some(meta) = read_meta(node, kind, &mut cx) else {
-        refuse(known, None, node, &mut cx);
+        refuse(known, node, &mut cx);
         return Outcome::Broken;
     };
     let spec = read_spec(node, known, &mut cx);
@@ -123,7 +123,7 @@ fn read_object(
         let reported = Reported::of(node);
         Box::new(Resource { file, subject, span: node.span(), meta, spec, reported })
     });
-    refuse(known, resource.as_deref(), node, &mut cx);
+    refuse(known, node, &mut cx);
     resource.map_or(Outcome::Broken, Outcome::Read)
 }
 
@@ -169,12 +169,8 @@ fn read_spec(node: Node<'_>, known: &Kind, cx: &mut Reader<'_>) -> Option<Spec> 
 }
 
 /// Says that a resource of a kind does not reach the data plane, if that is so.
-fn refuse(known: &Kind, resource: Option<&Resource>, node: Node<'_>, cx: &mut Reader<'_>) {
-    let instead = match (known.support, resource) {
-        (Support::Refused(instead), _) => instead,
-        (Support::RefusedIf(which, instead), Some(resource)) if which(&resource.meta, &resource.spec) => instead,
-        _ => return,
-    };
+fn refuse(known: &Kind, node: Node<'_>, cx: &mut Reader<'_>) {
+    let Support::Refused(instead) = known.support else { return };
     let span = node.get("kind").map_or(node.span(), Node::span);
     let message = format!("`{}` is not carried to the data plane", known.name);
     cx.report(&rules::UNSUPPORTED_KIND, span, message, instead.into());

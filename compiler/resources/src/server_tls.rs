@@ -119,6 +119,12 @@ const CIPHERS: &[&str] = &[
     "DES-CBC3-SHA",
 ];
 
+/// Whether a cipher is one that Envoy knows.
+#[must_use]
+pub fn is_cipher(name: &str) -> bool {
+    CIPHERS.contains(&name)
+}
+
 impl ServerTls {
     /// The mode that counts: a missing one is PASSTHROUGH (the trap of semantics.md §5.1).
     #[must_use]

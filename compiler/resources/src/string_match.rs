@@ -28,6 +28,8 @@ pub enum MatchBy {
     Prefix(Text),
     /// RE2 over the whole value.
     Regex(Text),
+    /// A prefix by whole segments of a path. No StringMatch of YAML is one: routes of the Gateway API are.
+    Below(Text),
 }
 
 message! {

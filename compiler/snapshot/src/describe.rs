@@ -9,7 +9,7 @@ use crate::decide::Tables;
 use crate::format::codec::Link;
 use crate::object::{
     Action, Alternative, AuthzRule, ClusterSet, ClusterTls, EndpointSource, Forward, HeaderOps, Matcher, MtlsMode,
-    PathRewrite, Policy, RouteTable, Rule, Target, TargetPort, Test, TextTest, TokenKeys,
+    PathRewrite, Policy, Roots, RouteTable, Rule, Target, TargetPort, Test, TextTest, TokenKeys,
 };
 use crate::snapshot::{BadSnapshot, Objects, Snapshot, services_of};
 use crate::source_map::SourceMap;
@@ -224,7 +224,11 @@ impl Page<'_> {
                     Some(set) => self.cluster(*set, &to.subset)?,
                     None => format!("clusters {}, which the table does not have", to.set),
                 },
-                Target::Missing(name) => format!("{name}, which does not exist: 503"),
+                Target::Missing(name) => {
+                    let status = if forward.missing_status == 0 { 503 } else { forward.missing_status };
+                    let name = if name.is_empty() { "a service" } else { name.as_str() };
+                    format!("{name}, which does not exist: {status}")
+                }
             };
             self.line(depth, format!("weight {} to {cluster}", to.weight));
             for (what, ops) in [("request", &to.request_headers), ("response", &to.response_headers)] {
@@ -307,7 +311,11 @@ impl Page<'_> {
             ClusterTls::Mutual(identities) => words.push(format!("mTLS with {}", accepted(&identities.accepted))),
             ClusterTls::Outside(tls) => {
                 let name = if tls.server_name.is_empty() { &cluster.host } else { &tls.server_name };
-                words.push(format!("TLS as {name}, believing {:?}", tls.roots));
+                let roots = match &tls.roots {
+                    Roots::Pem(pem) => format!("certificates of its own, {} bytes", pem.0.len()),
+                    other => format!("{other:?}"),
+                };
+                words.push(format!("TLS as {name}, believing {roots}"));
             }
         }
         words.push(format!("{:?}", cluster.balancer));

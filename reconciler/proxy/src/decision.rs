@@ -310,7 +310,7 @@ fn send<'w>(
     };
     let (upstream, toward) = match &destination.cluster {
         Ok(cluster) => (world.upstream(*cluster), world.toward(*cluster, asking.connection.dialled)),
-        Err(_) => return Decision::Reply(Reply::no_cluster(), response_headers),
+        Err(_) => return Decision::Reply(Reply::missing(forwarding.missing_status), response_headers),
     };
     record.key.service = upstream.service;
     let rewritten = forwarding

@@ -64,6 +64,12 @@ impl Reply {
         Reply::new(StatusCode::SERVICE_UNAVAILABLE, Flags::NO_CLUSTER, "cluster_not_found", "")
     }
 
+    /// The same, with the status that a rule says.
+    pub(crate) fn missing(status: u16) -> Reply {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        Reply::new(status, Flags::NO_CLUSTER, "cluster_not_found", "")
+    }
+
     /// The mesh knows no such service. There is no address to pass the request through to, so that what
     /// `outboundTrafficPolicy` says makes no difference here.
     pub(crate) fn unknown_service(host: &str, port: u16) -> Reply {

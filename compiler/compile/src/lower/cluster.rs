@@ -10,7 +10,7 @@ use taut_resources::{
     ClientTls, ClientTlsMode, H2Upgrade, LoadBalancer, OutlierDetection, RetryBudget, SimpleBalancer, Subset,
 };
 use taut_snapshot::Text;
-use taut_snapshot::format::codec::Link;
+use taut_snapshot::format::codec::{Blob, Link};
 use taut_snapshot::object::{
     self, Balancer, ClusterSet, ClusterTls, DnsName, EndpointSource, Identities, Limits, Outlier, OutsideTls, Roots,
     ServiceSelector, TargetPort, Traffic, WorkloadSelector,
@@ -129,7 +129,7 @@ impl<'r> Lowering<'_, 'r> {
             // An empty `tls` means DISABLE (the trap of §4.1); modes that are not carried were refused.
             return match tls.mode.as_ref().map(|mode| mode.value) {
                 Some(ClientTlsMode::IstioMutual) => ClusterTls::Mutual(self.identities(service)),
-                Some(ClientTlsMode::Simple | ClientTlsMode::Mutual) => ClusterTls::Outside(outside(service, tls)),
+                Some(ClientTlsMode::Simple | ClientTlsMode::Mutual) => ClusterTls::Outside(self.outside(service, tls)),
                 _ => ClusterTls::Plain,
             };
         }
@@ -179,7 +179,44 @@ impl<'r> Lowering<'_, 'r> {
         }
         Identities { accepted: accepted.into_iter().collect() }
     }
+
+    /// §4.1: without names of its own, a rule takes those of the service entry.
+    fn outside(&self, service: &Service<'_>, tls: &ClientTls) -> OutsideTls {
+        let text =
+            |field: &Option<taut_resources::At<Text>>| field.as_ref().map(|it| it.value.clone()).unwrap_or_default();
+        let of_entry = match &service.resource.spec {
+            taut_resources::Spec::ServiceEntry(entry) => entry.subject_alt_names.as_slice(),
+            _ => &[],
+        };
+        let names = if tls.subject_alt_names.is_empty() { of_entry } else { &tls.subject_alt_names };
+        let mutual = tls.mode.as_ref().is_some_and(|mode| mode.value == ClientTlsMode::Mutual);
+        OutsideTls {
+            server_name: text(&tls.sni),
+            names: names.iter().map(|name| name.value.clone()).collect(),
+            roots: match text(&tls.ca_certificates) {
+                _ if tls.insecure_skip_verify.is_some_and(|skip| skip.value) => Roots::Unchecked,
+                _ if text(&tls.credential_name).starts_with(CONFIG_MAP) => self.roots(&text(&tls.credential_name)),
+                file if file.is_empty() || file == "system" => Roots::System,
+                file => Roots::File(file),
+            },
+            certificate: if mutual { text(&tls.client_certificate) } else { Text::default() },
+            key: if mutual { text(&tls.private_key) } else { Text::default() },
+            revoked: text(&tls.ca_crl),
+        }
+    }
+
+    /// The roots in a ConfigMap. Where there are none, nobody is believed: that was refused before.
+    fn roots(&self, name: &str) -> Roots {
+        let (namespace, name) = name.trim_start_matches(CONFIG_MAP).split_once('/').unwrap_or_default();
+        let mut maps = self.mesh.inventory.config_maps.iter();
+        let map = maps.find(|map| *map.namespace() == namespace && *map.name() == name);
+        let pem = map.and_then(|map| map.spec.data.get("ca.crt")).map_or("", |pem| pem.as_str());
+        Roots::Pem(Blob(pem.as_bytes().into()))
+    }
 }
+
+/// The name of roots in a ConfigMap, as policies of the Gateway API give it.
+const CONFIG_MAP: &str = "configmap://";
 
 pub(super) fn protocol(protocol: Protocol) -> object::Protocol {
     match protocol {
@@ -259,29 +296,6 @@ fn names(
     let mut names: Vec<DnsName> = entry.endpoints.iter().filter(in_subset).filter_map(name).collect();
     names.sort();
     names
-}
-
-/// §4.1: without names of its own, a rule takes those of the service entry.
-fn outside(service: &Service<'_>, tls: &ClientTls) -> OutsideTls {
-    let text = |field: &Option<taut_resources::At<Text>>| field.as_ref().map(|it| it.value.clone()).unwrap_or_default();
-    let of_entry = match &service.resource.spec {
-        taut_resources::Spec::ServiceEntry(entry) => entry.subject_alt_names.as_slice(),
-        _ => &[],
-    };
-    let names = if tls.subject_alt_names.is_empty() { of_entry } else { &tls.subject_alt_names };
-    let mutual = tls.mode.as_ref().is_some_and(|mode| mode.value == ClientTlsMode::Mutual);
-    OutsideTls {
-        server_name: text(&tls.sni),
-        names: names.iter().map(|name| name.value.clone()).collect(),
-        roots: match text(&tls.ca_certificates) {
-            _ if tls.insecure_skip_verify.is_some_and(|skip| skip.value) => Roots::Unchecked,
-            file if file.is_empty() || file == "system" => Roots::System,
-            file => Roots::File(file),
-        },
-        certificate: if mutual { text(&tls.client_certificate) } else { Text::default() },
-        key: if mutual { text(&tls.private_key) } else { Text::default() },
-        revoked: text(&tls.ca_crl),
-    }
 }
 
 /// §4.1: 20 percent, and always three.

@@ -115,6 +115,9 @@ impl<'r> Lowering<'_, 'r> {
         for candidate in in_order(mesh, numbers, client) {
             if server.passes_tls() {
                 self.tls_rules(candidate.routing, client, port, Some(taken), &mut making);
+            } else if server.ends_tls() && candidate.routing.made && !candidate.routing.of.spec.tls.is_empty() {
+                // Routes of the Gateway API go by server name even where TLS ends (semantics.md §18.5).
+                self.tls_rules(candidate.routing, client, port, None, &mut making);
             } else if self.first_tcp_rule(candidate.routing, client, port, &mut making) {
                 break;
             }

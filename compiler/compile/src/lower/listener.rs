@@ -34,7 +34,7 @@ impl<'r> Lowering<'_, 'r> {
         labels: &LabelSet,
         leading: &[Leading<'_, 'r>],
     ) -> Vec<Link<Listener>> {
-        let ports = ports_at(self.mesh, labels, leading);
+        let ports = ports_at(self.mesh, namespace, labels, leading);
         ports.iter().map(|port| self.listener(port, namespace, labels)).collect()
     }
 
@@ -63,6 +63,7 @@ impl<'r> Lowering<'_, 'r> {
         for server in group {
             self.collect(server, namespace, labels, &mut hosts);
         }
+        keep_apart(group, &mut hosts);
         let mut entries: Vec<HostEntry> = Vec::with_capacity(hosts.len());
         let names = shared_names(&hosts);
         let usual = group.first().map_or(0, |server| server.server.port.number.0);
@@ -178,8 +179,14 @@ impl<'r> Lowering<'_, 'r> {
     }
 
     fn certificate(&mut self, server: &BoundServer<'_>, namespace: &Text) -> Option<Link<Certificate>> {
-        let credential = server.server.tls.as_ref()?.credential_name.as_ref()?;
-        let name = secret_name(credential);
+        let tls = server.server.tls.as_ref()?;
+        let credential = tls.credential_name.as_ref().or(tls.credential_names.first())?;
+        // The Gateway API names the namespace; without it, the Secret is where the gateway runs (§5.7).
+        let (namespace, name) = match credential.strip_prefix("kubernetes-gateway://").and_then(|it| it.split_once('/'))
+        {
+            Some((namespace, name)) => (Text::new(namespace), name),
+            None => (namespace.clone(), secret_name(credential)),
+        };
         let secret = self.mesh.secrets.get(&(namespace.clone(), name.into()))?;
         let pair = key_pair(secret.spec).ok()?;
         let certificate = Certificate {
@@ -190,6 +197,22 @@ impl<'r> Lowering<'_, 'r> {
         let link = self.objects.insert(&certificate);
         self.origins.add(link.digest, [Source::new(0, secret.resource, secret.resource.span)]);
         Some(link)
+    }
+}
+
+/// What a listener of the Gateway API has is not served through a wider one of the same Gateway, even where no route
+/// is attached to it (semantics.md §18.3).
+fn keep_apart(group: &[&BoundServer<'_>], hosts: &mut BTreeMap<Host, Collected<'_>>) {
+    for server in group.iter().filter(|server| server.made) {
+        for host in taut_model::gateway_hosts(server).iter().map(|host| bare(host)) {
+            let of_same = |other: &&&BoundServer<'_>| std::ptr::eq(other.gateway.resource, server.gateway.resource);
+            let mut wider = group.iter().filter(of_same).flat_map(|other| taut_model::gateway_hosts(other));
+            let is_narrower = wider.any(|wide| bare(&wide) != host && taut_model::covers(&bare(&wide), &host));
+            if is_narrower && !hosts.contains_key(&host) {
+                let number = server.server.port.number.0;
+                hosts.insert(host, Collected { number, ..Collected::default() });
+            }
+        }
     }
 }
 

@@ -89,7 +89,7 @@ impl<'r> Lowering<'_, 'r> {
             headers::operations(rule.headers.as_ref().and_then(|it| it.request.as_ref()));
         let (mut response_headers, _) = headers::operations(rule.headers.as_ref().and_then(|it| it.response.as_ref()));
         let action = if let Some(redirect) = &rule.redirect {
-            Action::Redirect(self::redirect(redirect))
+            Action::Redirect(self::redirect(redirect, by_segments(bound)))
         } else if let Some(direct) = &rule.direct_response {
             let body = match direct.body.as_ref().map(|body| (&body.string, &body.bytes)) {
                 Some((Some(text), _)) => text.as_bytes().to_vec(),
@@ -110,9 +110,11 @@ impl<'r> Lowering<'_, 'r> {
             let rewrite = rule.rewrite.as_ref();
             Action::Forward(Forward {
                 destinations,
+                missing_status: if bound.beyond.gateway_api { 500 } else { 0 },
                 timeout_ms: rule.timeout.as_ref().map_or(0, |timeout| timeout.as_millis()),
                 retry: retry(rule.retries.as_deref().or(self.mesh.settings.retry.as_ref())),
-                path: rewrite.and_then(|rewrite| match (&rewrite.uri, &rewrite.uri_regex_rewrite) {
+                path: full_path(bound).or_else(|| match (&rewrite?.uri, &rewrite?.uri_regex_rewrite) {
+                    (Some(uri), _) if by_segments(bound) => Some(PathRewrite::Segments(uri.value.clone())),
                     (Some(uri), _) => Some(PathRewrite::Matched(uri.value.clone())),
                     (None, Some(regex)) => Some(PathRewrite::Regex(RegexRewrite {
                         pattern: regex.pattern.value.clone(),
@@ -216,6 +218,10 @@ impl<'r> Lowering<'_, 'r> {
         portless: Portless,
         clusters: &mut Vec<Link<ClusterSet>>,
     ) -> Target {
+        if to.host.is_empty() {
+            // A reference of the Gateway API that is broken: nobody can send there.
+            return Target::Missing(cluster_name(to.port.as_ref().map_or(0, |port| port.number.0), "", "").into());
+        }
         let Meant { host, service: known, .. } = self.meant(namespace, &to.host, client.namespace);
         let service = known.as_ref().map(|(id, _)| self.mesh.service(*id));
         let written = to.port.as_ref().map(|port| port.number.0);
@@ -250,6 +256,17 @@ impl<'r> Lowering<'_, 'r> {
     pub(super) fn whole(&self, set: Link<ClusterSet>, subset: Text, clusters: &mut Vec<Link<ClusterSet>>) -> Target {
         Target::Cluster(ClusterRef { set: place(clusters, set), subset })
     }
+}
+
+/// What all of the path becomes, where a rule says so.
+fn full_path(bound: &BoundRules<'_>) -> Option<PathRewrite> {
+    bound.beyond.full_path.map(|path| PathRewrite::Full(path.clone()))
+}
+
+/// Whether the prefix that a rule replaces is one of whole segments.
+fn by_segments(bound: &BoundRules<'_>) -> bool {
+    let below = |it: &HttpMatch| matches!(it.uri.as_ref().map(|uri| &uri.by), Some(MatchBy::Below(_)));
+    !bound.rule.matches.is_empty() && bound.rule.matches.iter().all(below)
 }
 
 fn portless(client: &Client<'_>, port: u16) -> Portless {
@@ -330,10 +347,11 @@ pub(super) fn matcher(by: &StringMatch) -> Matcher {
         // `*` is how people write: present.
         MatchBy::Regex(text) if text == "*" => Matcher::Present,
         MatchBy::Regex(text) => Matcher::Regex(text.clone()),
+        MatchBy::Below(text) => Matcher::Below(text.clone()),
     }
 }
 
-fn redirect(redirect: &HttpRedirect) -> Redirect {
+fn redirect(redirect: &HttpRedirect, by_segments: bool) -> Redirect {
     use taut_resources::RedirectPort as From;
     let text =
         |field: &Option<taut_resources::At<Text>>| field.as_ref().map(|text| text.value.clone()).unwrap_or_default();
@@ -349,6 +367,7 @@ fn redirect(redirect: &HttpRedirect) -> Redirect {
         },
         path: match (&redirect.uri, &redirect.prefix_rewrite) {
             (Some(uri), _) => RedirectPath::Full(uri.value.clone()),
+            (None, Some(prefix)) if by_segments => RedirectPath::Segments(prefix.value.clone()),
             (None, Some(prefix)) => RedirectPath::Prefix(prefix.value.clone()),
             (None, None) => RedirectPath::Keep,
         },

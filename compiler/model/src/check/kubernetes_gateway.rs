@@ -1,6 +1,12 @@
-//! Rules about the Kubernetes Gateway API.
+//! Rules about the Kubernetes Gateway API. Where a condition of a status is not as it should be, one of them says so.
 
+mod invalid_listener;
+mod listener_conflict;
+mod not_accepted;
+mod not_attached;
+mod not_programmed;
 mod old_definitions;
+mod policy_not_accepted;
 mod routes;
 mod selected_by_labels;
 mod unknown_backend;
@@ -8,5 +14,15 @@ mod unknown_parent;
 
 use crate::check::Check;
 
-pub(super) const CHECKS: &[Check] =
-    &[old_definitions::CHECK, selected_by_labels::CHECK, unknown_backend::CHECK, unknown_parent::CHECK];
+pub(super) const CHECKS: &[Check] = &[
+    invalid_listener::CHECK,
+    listener_conflict::CHECK,
+    not_accepted::CHECK,
+    not_attached::CHECK,
+    not_programmed::CHECK,
+    old_definitions::CHECK,
+    policy_not_accepted::CHECK,
+    selected_by_labels::CHECK,
+    unknown_backend::CHECK,
+    unknown_parent::CHECK,
+];

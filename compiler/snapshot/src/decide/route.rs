@@ -14,6 +14,9 @@ use crate::object::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterId(pub u32);
 
+/// What is answered where a destination does not exist, if the rule does not say (semantics.md §3.6).
+const NO_CLUSTER: u16 = 503;
+
 /// What a rule does with a request.
 #[derive(Clone, Debug)]
 pub enum ToDo {
@@ -42,6 +45,8 @@ pub struct Forwarding {
     pub host: Text,
     /// Where copies go: the cluster, and how many of a million requests.
     pub mirrors: Vec<(ClusterId, u32)>,
+    /// The status of the answer where the destination does not exist.
+    pub missing_status: u16,
 }
 
 /// One destination.
@@ -376,6 +381,7 @@ impl Forwarding {
             path_pattern,
             host: forward.host.clone(),
             mirrors: forward.mirrors.iter().map(|mirror| (number(&mirror.to), mirror.share)).collect(),
+            missing_status: if forward.missing_status == 0 { NO_CLUSTER } else { forward.missing_status },
         })
     }
 
@@ -397,6 +403,7 @@ impl Forwarding {
             path_pattern: None,
             host: Text::default(),
             mirrors: Vec::new(),
+            missing_status: NO_CLUSTER,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Links;
-use crate::format::codec::{choice, record};
+use crate::format::codec::{Blob, choice, record};
 use crate::{Digest, Text};
 
 record! {
@@ -459,6 +459,8 @@ choice! {
         File(Text) = 1,
         /// Anybody.
         Unchecked = 2,
+        /// These certificates, PEM.
+        Pem(Blob) = 3,
     }
 }
 

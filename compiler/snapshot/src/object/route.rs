@@ -111,6 +111,8 @@ record! {
         pub host: Text = 5,
         /// Where copies go.
         pub mirrors: Vec<Mirror> = 6,
+        /// The status of the answer where the destination does not exist; 503 if 0.
+        pub missing_status: u16 = 7,
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) fn config(tls: &OutsideTls) -> Result<ClientConfig, String> {
         Roots::Unchecked => None,
         Roots::System => Some(system_roots()),
         Roots::File(file) => Some(Arc::new(roots_of(file)?)),
+        Roots::Pem(pem) => Some(Arc::new(roots_in(&pem.0)?)),
     };
     let verifier = match checked {
         Some(roots) => Some(
@@ -80,6 +81,16 @@ fn roots_of(file: &str) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for root in certificates(file)? {
         roots.add(root).map_err(|bad| format!("a certificate in `{file}` is no root: {bad}"))?;
+    }
+    Ok(roots)
+}
+
+/// The roots that a snapshot brings along.
+fn roots_in(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(pem) {
+        let root = root.map_err(|bad| format!("the roots of the snapshot are not PEM: {bad}"))?;
+        roots.add(root).map_err(|bad| format!("a certificate of the snapshot is no root: {bad}"))?;
     }
     Ok(roots)
 }

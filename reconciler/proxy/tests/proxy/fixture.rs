@@ -185,6 +185,7 @@ pub(crate) fn rule(destinations: &[(&Cluster, u32)], objects: &mut Objects) -> R
         path: None,
         host: "".into(),
         mirrors: vec![],
+        missing_status: 0,
     };
     Rule {
         name: "".into(),

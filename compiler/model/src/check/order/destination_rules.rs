@@ -64,7 +64,7 @@ pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     let mut rules: BTreeMap<(&str, &str), Vec<&Traffic<'_>>> = BTreeMap::new();
-    for traffic in &mesh.traffic {
+    for traffic in mesh.written_traffic() {
         // One with a selector is for other clients.
         if traffic.of.spec.workload_selector.is_none() {
             rules.entry((traffic.of.namespace(), &traffic.host)).or_default().push(traffic);

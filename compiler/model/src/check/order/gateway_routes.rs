@@ -113,7 +113,7 @@ pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     let mut claims: BTreeMap<(&str, &str), Vec<(usize, usize)>> = BTreeMap::new();
-    for (number, routing) in mesh.routings.iter().enumerate() {
+    for (number, routing) in mesh.routings.iter().enumerate().filter(|(_, routing)| !routing.made) {
         for gateway in routing.gateways.iter().filter(|gateway| *gateway != "mesh") {
             for (at, host) in routing.hosts.iter().enumerate() {
                 claims.entry((gateway.as_str(), host.as_str())).or_default().push((number, at));

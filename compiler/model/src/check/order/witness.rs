@@ -113,7 +113,7 @@ fn text_is(wanted: Option<&StringMatch>, text: &str) -> Result<bool, Unknown> {
         None | Some(MatchBy::Present) => Ok(true),
         Some(MatchBy::Exact(exact)) => Ok(exact.as_str() == text),
         Some(MatchBy::Prefix(prefix)) => Ok(text.starts_with(prefix.as_str())),
-        Some(MatchBy::Regex(_)) => Err(Unknown),
+        Some(MatchBy::Regex(_) | MatchBy::Below(_)) => Err(Unknown),
     }
 }
 
@@ -123,7 +123,7 @@ fn request_for(it: &HttpMatch, plain: &Witness) -> Option<Witness> {
         None => Some(otherwise.to_owned()),
         Some(MatchBy::Exact(text) | MatchBy::Prefix(text)) => Some(text.to_string()),
         Some(MatchBy::Present) => Some("any".to_owned()),
-        Some(MatchBy::Regex(_)) => None,
+        Some(MatchBy::Regex(_) | MatchBy::Below(_)) => None,
     };
     let headers = it.headers.0.iter();
     let headers = headers.map(|(name, wanted)| Some((name.value.to_string(), text(Some(wanted), "")?)));

@@ -88,7 +88,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for routing in &mesh.routings {
+    for routing in mesh.written_routings() {
         let matches = routing.of.spec.http.iter().flat_map(|rule| &rule.matches);
         let names = matches.flat_map(|it| it.headers.0.iter().chain(&it.without_headers.0)).map(|(name, _)| name);
         let Some(claim) = names.into_iter().find(|name| name.starts_with("@request.auth.claims")) else { continue };

@@ -49,7 +49,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for routing in &mesh.routings {
+    for routing in mesh.written_routings() {
         for written in routing.of.spec.gateways.iter().filter(|written| is_generated(written)) {
             let message = format!("`{}` is a gateway that Istio made", written.value);
             let help = "write an HTTPRoute for the Gateway of the Kubernetes Gateway API".into();

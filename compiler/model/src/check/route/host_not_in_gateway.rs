@@ -69,7 +69,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for routing in &mesh.routings {
+    for routing in mesh.written_routings() {
         for written in &routing.of.spec.gateways {
             let name = gateway_name(written, routing.of.namespace());
             let found = mesh.gateways.iter().find(|it| format!("{}/{}", it.namespace(), it.name()) == *name);
@@ -87,8 +87,13 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
                 problems.push(about(&routing.of, &RULE, first, message, help));
                 continue;
             };
-            let bound =
-                |number: usize| BoundServer { gateway: *gateway, server: &gateway.spec.servers[number], number };
+            let bound = |number: usize| BoundServer {
+                name: name.clone(),
+                gateway: *gateway,
+                server: &gateway.spec.servers[number],
+                number,
+                made: false,
+            };
             let servers: Vec<_> = (0..gateway.spec.servers.len()).map(bound).collect();
             if servers
                 .iter()

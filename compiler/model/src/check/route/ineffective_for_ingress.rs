@@ -88,7 +88,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for routing in mesh.routings.iter().filter(|routing| !routing.gateways.contains("mesh")) {
+    for routing in mesh.written_routings().filter(|routing| !routing.gateways.contains("mesh")) {
         let mut said = BTreeSet::new();
         for rule in &routing.of.spec.http {
             for to in &rule.route {

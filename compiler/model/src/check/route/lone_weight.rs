@@ -47,7 +47,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for routing in &mesh.routings {
+    for routing in mesh.written_routings() {
         for rule in &routing.of.spec.http {
             let [only] = rule.route.as_slice() else { continue };
             let Some(weight) = only.weight.filter(|weight| 0 < weight.value && weight.value < 100) else { continue };

@@ -133,6 +133,7 @@ fn text_of<'t>(it: Option<&'t StringMatch>, missing: &'t str) -> (char, &'t str)
         Some(MatchBy::Exact(text)) => ('=', text.as_str()),
         Some(MatchBy::Prefix(text)) => ('^', text.as_str()),
         Some(MatchBy::Regex(text)) => ('~', text.as_str()),
+        Some(MatchBy::Below(text)) => ('/', text.as_str()),
         Some(MatchBy::Present) => ('?', ""),
     }
 }

@@ -49,7 +49,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for routing in &mesh.routings {
+    for routing in mesh.written_routings() {
         for rule in &routing.of.spec.http {
             for (index, to) in rule.route.iter().enumerate() {
                 // With headers of its own it is another destination.

@@ -72,7 +72,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     let known: BTreeSet<String> = mesh.gateways.iter().map(|it| format!("{}/{}", it.namespace(), it.name())).collect();
     let of_kubernetes = mesh.inventory.kubernetes_gateways.iter();
     let of_kubernetes: BTreeSet<String> = of_kubernetes.map(|it| format!("{}/{}", it.namespace(), it.name())).collect();
-    for routing in &mesh.routings {
+    for routing in mesh.written_routings() {
         for written in &routing.of.spec.gateways {
             let name = gateway_name(written, routing.of.namespace());
             if name == "mesh"

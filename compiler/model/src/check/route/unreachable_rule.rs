@@ -56,7 +56,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for routing in &mesh.routings {
+    for routing in mesh.written_routings() {
         for found in repeated(routing.of.spec).unreachable {
             problems.push(Problem {
                 label: "this rule".into(),

@@ -61,7 +61,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for traffic in &mesh.traffic {
+    for traffic in mesh.written_traffic() {
         let Some(id) = mesh.service_for(&traffic.host, traffic.of.namespace()) else { continue };
         let service = mesh.service(id);
         let EndpointKind::Selector(selector) = service.endpoints else { continue };

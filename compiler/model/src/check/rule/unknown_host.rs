@@ -46,7 +46,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for traffic in &mesh.traffic {
+    for traffic in mesh.written_traffic() {
         let namespace = traffic.of.namespace();
         let known = match is_wildcard(&traffic.host) {
             true => mesh

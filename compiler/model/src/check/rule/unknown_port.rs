@@ -50,7 +50,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for traffic in mesh.traffic.iter().filter(|traffic| !is_wildcard(&traffic.host)) {
+    for traffic in mesh.written_traffic().filter(|traffic| !is_wildcard(&traffic.host)) {
         let Some(id) = mesh.service_named(&traffic.host, traffic.of.namespace()) else { continue };
         let service = mesh.service(id);
         let spec = traffic.of.spec;

@@ -32,7 +32,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for traffic in &mesh.traffic {
+    for traffic in mesh.written_traffic() {
         let Some(tls) = traffic.of.spec.traffic_policy.as_ref().and_then(|policy| policy.tls.as_ref()) else {
             continue;
         };

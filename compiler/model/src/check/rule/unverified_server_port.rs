@@ -36,7 +36,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for traffic in &mesh.traffic {
+    for traffic in mesh.written_traffic() {
         let settings = traffic.of.spec.traffic_policy.iter().flat_map(|policy| &policy.port_level_settings);
         for (port, tls) in settings.filter_map(|settings| Some((settings.port.number.0, settings.tls.as_ref()?))) {
             if is_verified(tls, traffic.of.spec) {

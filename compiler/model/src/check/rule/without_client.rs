@@ -62,7 +62,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     if mesh.pods.all().is_empty() {
         return;
     }
-    for traffic in &mesh.traffic {
+    for traffic in mesh.written_traffic() {
         let namespace = traffic.of.namespace();
         if is_wildcard(&traffic.host) || *namespace == mesh.settings.root_namespace {
             continue;

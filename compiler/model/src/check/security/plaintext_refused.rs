@@ -72,7 +72,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for traffic in &mesh.traffic {
+    for traffic in mesh.written_traffic() {
         let tls = traffic.of.spec.traffic_policy.as_ref().and_then(|policy| policy.tls.as_ref());
         let plain = |tls: &ClientTls| tls.mode.is_some_and(|mode| mode.value == ClientTlsMode::Disable);
         let Some(tls) = tls.filter(|tls| plain(tls)) else { continue };

@@ -1,0 +1,191 @@
+//! BackendTLSPolicy: TLS towards services, as a destination rule for each (semantics.md §18.5).
+
+use taut_resources::gateway_api::{BackendTlsPolicy, PolicyTarget, SubjectAltNameType};
+use taut_resources::{At, ClientTls, ClientTlsMode, DestinationRule, Port, PortPolicy, PortRef, TrafficPolicy};
+use taut_source::Span;
+
+use super::made::at;
+use super::server_tls::roots_of;
+use super::status::{Fault, ParentStatus, Status, condition};
+use super::world::{Numbered, World};
+use super::{Converted, MadeTraffic};
+use crate::{Host, Text};
+
+/// What keeps a policy from being looked at.
+const IGNORED: &str = "istio.io/ignore-policy-attachment";
+
+/// Converts every policy. Of several for one service the oldest counts.
+pub(crate) fn convert(world: &World<'_>, made: &mut Converted) {
+    let mut taken: Vec<(Host, Text, Text)> = Vec::new();
+    for policy in &world.tls_policies {
+        let spec = policy.of.spec;
+        let ignored = policy.of.resource.meta.annotations.get(IGNORED).is_some_and(|it| it == "true");
+        let age = policy.of.resource.meta.creation_timestamp.as_ref().map_or("", |time| time.as_str());
+        let (tls, roots) = client_tls(world, policy);
+        if let Some(second) = spec.validation.ca_certificate_refs.get(1) {
+            made.unused.push((policy.number, second.span, "the first reference to certificates alone counts".into()));
+        }
+        let mut status =
+            Status { resource: policy.number, conditions: Vec::new(), listeners: Vec::new(), parents: Vec::new() };
+        for (number, target) in spec.target_refs.iter().enumerate() {
+            let span = target.name.span;
+            if ignored {
+                let fault = Fault::new("IgnoredByIstio", span, format!("its annotation `{IGNORED}` says so"));
+                let conditions = vec![condition("Accepted", "Accepted", span, Some(&fault))];
+                status.parents.push(ParentStatus { number, conditions });
+                continue;
+            }
+            let missing = |what: String| Fault::new("TargetNotFound", span, what);
+            let unresolved = roots.clone();
+            let mut fault = roots.as_ref().map(|it| Fault::new("NoValidCACertificate", it.at, it.message.clone()));
+            match hosts(world, policy, target) {
+                Err(what) => fault = Some(missing(what)),
+                Ok(hosts) => {
+                    for (host, port) in hosts {
+                        let section = target.section_name.as_ref().map(|it| it.value.clone()).unwrap_or_default();
+                        let older = taken.iter().find(|(known, part, _)| *known == host && *part == section);
+                        if let Some((.., other)) = older {
+                            let message = format!("an older policy for `{host}` counts");
+                            if other.as_str() < age {
+                                fault = Some(Fault::new("Conflicted", span, message));
+                            } else {
+                                made.unused.push((policy.number, span, message));
+                            }
+                            continue;
+                        }
+                        taken.push((host.clone(), section, age.into()));
+                        made.traffic.push(MadeTraffic {
+                            resource: policy.number,
+                            spec: destination_rule(policy, target, &host, port, &tls),
+                            host,
+                        });
+                    }
+                }
+            }
+            let conditions = vec![
+                condition("Accepted", "Accepted", span, fault.as_ref()),
+                condition("ResolvedRefs", "ResolvedRefs", span, unresolved.as_ref()),
+            ];
+            status.parents.push(ParentStatus { number, conditions });
+        }
+        made.statuses.push(status);
+    }
+}
+
+type Part = (Host, Option<(u16, Span)>);
+
+/// The hosts of a target, each with the port that is meant.
+fn hosts(
+    world: &World<'_>,
+    policy: &Numbered<'_, BackendTlsPolicy>,
+    target: &PolicyTarget,
+) -> Result<Vec<Part>, String> {
+    let namespace = policy.of.namespace();
+    let named: Vec<Host> = match (target.group.as_str(), target.kind.as_str()) {
+        ("" | "core", "Service") => vec![world.host_of_service(&target.name, namespace)],
+        ("networking.istio.io", "ServiceEntry") => {
+            let entry = world.entries.get(&(namespace.clone(), target.name.value.clone()));
+            match entry.map(|resource| &resource.spec) {
+                Some(taut_resources::Spec::ServiceEntry(entry)) => {
+                    entry.hosts.iter().map(|host| host.to_ascii_lowercase().into()).collect()
+                }
+                _ => Vec::new(),
+            }
+        }
+        ("networking.istio.io", "Hostname") => vec![target.name.to_ascii_lowercase().into()],
+        (_, kind) => return Err(format!("a {kind} is nothing that TLS is spoken to")),
+    };
+    let mut hosts = Vec::new();
+    for host in named {
+        let Some(service) = world.service(&host, namespace) else { continue };
+        let port = match &target.section_name {
+            None => None,
+            Some(section) => {
+                let Some(port) = service.ports.iter().find(|port| port.name == section.value) else {
+                    return Err(format!("`{host}` has no port `{}`", section.value));
+                };
+                Some((port.number, section.span))
+            }
+        };
+        hosts.push((host, port));
+    }
+    if hosts.is_empty() {
+        return Err(format!("there is no {} `{namespace}/{}`", target.kind.value, target.name.value));
+    }
+    Ok(hosts)
+}
+
+fn destination_rule(
+    policy: &Numbered<'_, BackendTlsPolicy>,
+    target: &PolicyTarget,
+    host: &Host,
+    port: Option<(u16, Span)>,
+    tls: &ClientTls,
+) -> DestinationRule {
+    let span = target.span;
+    let all = port.is_none().then(|| Box::new(tls.clone()));
+    let one = port.map(|(number, span)| PortPolicy {
+        span,
+        port: PortRef { span, number: at(Port(number), span) },
+        load_balancer: None,
+        connection_pool: None,
+        outlier_detection: None,
+        tls: Some(Box::new(tls.clone())),
+    });
+    DestinationRule {
+        span: policy.of.spec.span,
+        host: at(host.clone(), target.name.span),
+        traffic_policy: Some(Box::new(TrafficPolicy {
+            span,
+            load_balancer: None,
+            connection_pool: None,
+            outlier_detection: None,
+            tls: all,
+            port_level_settings: one.into_iter().collect(),
+            tunnel: None,
+            proxy_protocol: None,
+            retry_budget: None,
+        })),
+        subsets: Vec::new(),
+        export_to: Vec::new(),
+        workload_selector: None,
+    }
+}
+
+/// The TLS of a policy, and what is wrong with its roots.
+fn client_tls(world: &World<'_>, policy: &Numbered<'_, BackendTlsPolicy>) -> (ClientTls, Option<Fault>) {
+    let validation = &policy.of.spec.validation;
+    let namespace = policy.of.namespace();
+    let mut roots: Option<At<Text>> = None;
+    let mut fault = None;
+    // The first reference counts. What it names is asked for even where it does not exist: then nothing is believed.
+    if let Some(reference) = validation.ca_certificate_refs.first() {
+        let span = reference.name.span;
+        if !reference.group.is_empty() || reference.kind.as_str() != "ConfigMap" {
+            let message =
+                format!("roots are in a ConfigMap, and `{}` is a {}", reference.name.value, reference.kind.value);
+            fault = Some(Fault::new("InvalidKind", span, message));
+        } else if let Err(why) = roots_of(world, namespace, &reference.name.value) {
+            fault = Some(Fault::new("InvalidCACertificateRef", span, why));
+        }
+        roots = Some(at(format!("configmap://{namespace}/{}", reference.name.value).into(), span));
+    }
+    let names = validation.subject_alt_names.iter().filter_map(|name| match name.kind.value {
+        SubjectAltNameType::Hostname => name.hostname.clone(),
+        SubjectAltNameType::Uri => name.uri.clone(),
+    });
+    let span = validation.span;
+    let tls = ClientTls {
+        span,
+        mode: Some(at(ClientTlsMode::Simple, span)),
+        client_certificate: None,
+        private_key: None,
+        ca_certificates: None,
+        credential_name: roots,
+        subject_alt_names: names.collect(),
+        sni: Some(validation.hostname.clone()),
+        insecure_skip_verify: None,
+        ca_crl: None,
+    };
+    (tls, fault)
+}
