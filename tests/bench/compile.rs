@@ -1,12 +1,16 @@
 //! What compiling costs, beside what `serde_yaml` alone takes to read the same bytes.
 
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
 use harness::generated_mesh;
-use serde::de::IgnoredAny;
 use taut_compile::{Options, compile};
 use taut_snapshot::format::file;
 use taut_source::{SourceFile, SourceSet};
 
-use crate::pairs::{Figure, Goal, interleaved, median, seconds};
+use crate::pairs::{Figure, Goal, interleaved, median, say, seconds};
+use crate::typed;
 
 pub(crate) fn run(quick: bool) -> Vec<Figure> {
     let rounds = if quick { 3 } else { 11 };
@@ -15,32 +19,33 @@ pub(crate) fn run(quick: bool) -> Vec<Figure> {
     for services in [1_000, 10_000] {
         let files = generated_mesh(services);
         let bytes: usize = files.iter().map(|(_, text)| text.len()).sum();
+        figures.push(memory(&files, bytes));
         let sources =
             || SourceSet::new(files.iter().map(|(name, text)| SourceFile::new(name, text.as_bytes())).collect());
         let case = format!("{services} services");
         let pairs = interleaved(
             rounds,
             || seconds(|| drop(compile(&sources(), &Options::default()))),
-            || seconds(|| files.iter().for_each(|(_, text)| read_alone(text))),
+            || seconds(|| files.iter().for_each(|(_, text)| assert_ne!(typed::read(text), 0))),
         );
         cold.push(median(pairs.iter().map(|pair| pair.0)));
         figures.push(Figure::of_pairs(
             "cold check and compile, seconds",
             &case,
-            "serde_yaml",
+            "serde_yaml into types",
             &pairs,
             Goal::AtMost(0.6),
         ));
         let compiled = compile(&sources(), &Options::default());
+        let objects: usize = files.iter().map(|(_, text)| typed::read(text)).sum();
+        assert_eq!(compiled.counts.resources, objects, "both read the same objects");
         let snapshot = compiled.snapshot.expect("the generated mesh has no errors");
         let written = file::write(&snapshot);
         let size = [(written.len() as f64, bytes as f64)];
         figures.push(Figure::of_pairs("snapshot, bytes", &case, "the YAML", &size, Goal::AtMost(0.5)));
         let opened: Vec<(f64, f64)> = (0..rounds)
             .map(|_| {
-                let taken = seconds(|| {
-                    file::read(&written).expect("it was just written").verify().expect("it was just written")
-                });
+                let taken = seconds(|| drop(file::read(&written).expect("it was just written")));
                 (written.len() as f64 / taken / 1e9, 1.0)
             })
             .collect();
@@ -56,9 +61,32 @@ pub(crate) fn run(quick: bool) -> Vec<Figure> {
     figures
 }
 
-/// What `serde_yaml` takes to read the bytes.
-fn read_alone(text: &str) {
-    for document in serde_yaml::Deserializer::from_str(text) {
-        serde::Deserialize::deserialize(document).map(|_: IgnoredAny| ()).expect("the generated mesh is YAML");
+/// The most memory that a process holds which reads a folder, compiles it and writes the snapshot.
+fn memory(files: &[(String, String)], bytes: usize) -> Figure {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder can be made");
+        std::fs::write(path, text).expect("a file can be written");
     }
+    let program = std::env::current_exe().expect("the bench knows where it is");
+    let output = Command::new(program).arg(ALONE).arg(folder.path()).output().expect("the bench can be started");
+    let peak: f64 = String::from_utf8_lossy(&output.stdout).trim().parse().expect("it prints a number");
+    let case = format!("{:.0} MB of YAML", bytes as f64 / 1e6);
+    Figure::of_pairs("peak memory, bytes", &case, "the YAML", &[(peak, bytes as f64)], Goal::AtMost(10.0))
+}
+
+/// The first argument of the process that does nothing but compile a folder.
+pub(crate) const ALONE: &str = "compile-alone";
+
+/// Compiles a folder, and prints the most memory that it took.
+pub(crate) fn alone(folder: &Path) {
+    let compiled = compile(&harness::sources_of(folder), &Options::default());
+    let snapshot = compiled.snapshot.expect("the generated mesh has no errors");
+    let mut out = tempfile::tempfile().expect("a file can be made");
+    out.write_all(&file::write(&snapshot)).expect("a file can be written");
+    let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says so");
+    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().expect("it is a number");
+    say(&(kilobytes * 1024).to_string());
 }

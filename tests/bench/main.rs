@@ -6,12 +6,19 @@
 mod compile;
 mod pairs;
 mod push;
+mod typed;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let quick = arguments.iter().any(|argument| argument == "--quick");
+    if let [first, folder] = arguments.as_slice()
+        && first == compile::ALONE
+    {
+        compile::alone(folder.as_ref());
+        return ExitCode::SUCCESS;
+    }
     let results = match arguments.first().map(String::as_str) {
         Some("compile") => compile::run(quick),
         Some("push") => push::run(quick),

@@ -5,10 +5,10 @@ use std::cell::OnceCell;
 use taut_model::{Converted, Mesh, MeshWide, Settings};
 use taut_resources::{MeshConfig, MeshNetworks, Outcome, Resource};
 use taut_snapshot::{EndpointSet, Snapshot, SourceMap};
-use taut_source::{FileId, Problem, Problems, SourceSet, YamlReader};
+use taut_source::{FileId, Problem, Problems, SourceFile, SourceSet, YamlReader};
 
 use crate::second_opinion::SecondOpinion;
-use crate::{endpoints, exceptions, lower, origins};
+use crate::{endpoints, exceptions, lower, origins, threads};
 
 /// What a compilation depends on besides the files.
 #[derive(Clone, Debug)]
@@ -74,7 +74,8 @@ pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
     let mut problems = Problems::default();
     let (read, counts) = read(sources, options, &mut problems);
     let mesh = read.mesh(options);
-    taut_model::check::check(&mesh, &mut problems);
+    let checks: Vec<&taut_model::check::Check> = taut_model::check::checks().collect();
+    threads::each(&checks, |check| check.found(&mesh)).into_iter().for_each(|found| problems.extend(found));
     let problems = exceptions::apply(problems.into_all(), sources, &read.resources, options.now_s);
     let problems: Problems = problems.into_iter().collect();
     let mut source_map = origins::empty();
@@ -112,42 +113,66 @@ impl Sources {
     }
 }
 
+/// What one file holds.
+#[derive(Default)]
+struct FileRead {
+    documents: usize,
+    foreign: usize,
+    resources: Vec<Resource>,
+    config: Option<MeshConfig>,
+    networks: Option<MeshNetworks>,
+    problems: Vec<Problem>,
+}
+
 pub(crate) fn read(sources: &SourceSet, options: &Options, problems: &mut Problems) -> (Sources, Counts) {
     let mut counts = Counts::default();
     let mut read = Sources::default();
-    let mut second = (options.reader == YamlReader::Reference).then(SecondOpinion::default);
-    for (id, file) in sources.iter().filter(|(_, file)| !exceptions::is_exceptions(&file.name)) {
-        let is = |name: &Option<String>| name.as_deref() == Some(&*file.name);
-        let (documents, mut found) = taut_source::read_documents(file, id, options.reader);
-        counts.documents += documents.len();
-        let mut outcomes = Vec::new();
-        for document in &documents {
-            let root = document.tree.root();
-            if is(&options.mesh_config) {
-                read.config = taut_resources::read_mesh_config(root, id, &mut found).map(|config| (id, config));
-                continue;
-            }
-            if is(&options.mesh_networks) {
-                read.networks = taut_resources::read_mesh_networks(root, id, &mut found).map(|networks| (id, networks));
-                continue;
-            }
-            let before = found.len();
-            taut_resources::read_resource(root, id, &options.default_namespace, &mut found, &mut outcomes);
-            if let Some(second) = &mut second {
-                second.ask(root, id, before, &mut found);
-            }
-        }
-        problems.extend(found);
-        for outcome in outcomes {
-            match outcome {
-                Outcome::Read(resource) => read.resources.push(*resource),
-                Outcome::Foreign => counts.foreign += 1,
-                Outcome::Broken => {}
-            }
-        }
+    let second = (options.reader == YamlReader::Reference).then(SecondOpinion::default);
+    let files: Vec<_> = sources.iter().filter(|(_, file)| !exceptions::is_exceptions(&file.name)).collect();
+    let of_files = threads::each(&files, |(id, file)| read_file(*id, file, options, second.as_ref()));
+    for ((id, _), file) in files.into_iter().zip(of_files) {
+        counts.documents += file.documents;
+        counts.foreign += file.foreign;
+        read.resources.extend(file.resources);
+        read.config = file.config.map(|config| (id, config)).or(read.config);
+        read.networks = file.networks.map(|networks| (id, networks)).or(read.networks);
+        problems.extend(file.problems);
     }
     counts.resources = read.resources.len();
     (read, counts)
+}
+
+fn read_file(id: FileId, file: &SourceFile, options: &Options, second: Option<&SecondOpinion>) -> FileRead {
+    let mut read = FileRead::default();
+    let (documents, mut found) = taut_source::read_documents(file, id, options.reader);
+    read.documents = documents.len();
+    let is = |name: &Option<String>| name.as_deref() == Some(&*file.name);
+    let mut outcomes = Vec::new();
+    for document in &documents {
+        let root = document.tree.root();
+        if is(&options.mesh_config) {
+            read.config = taut_resources::read_mesh_config(root, id, &mut found);
+            continue;
+        }
+        if is(&options.mesh_networks) {
+            read.networks = taut_resources::read_mesh_networks(root, id, &mut found);
+            continue;
+        }
+        let before = found.len();
+        taut_resources::read_resource(root, id, &options.default_namespace, &mut found, &mut outcomes);
+        if let Some(second) = second {
+            second.ask(root, id, before, &mut found);
+        }
+    }
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Read(resource) => read.resources.push(*resource),
+            Outcome::Foreign => read.foreign += 1,
+            Outcome::Broken => {}
+        }
+    }
+    read.problems = found;
+    read
 }
 
 /// The settings of the options, with what MeshConfig says instead.
@@ -160,8 +185,6 @@ fn settings(options: &Options, config: Option<&(FileId, MeshConfig)>) -> Setting
 
 #[cfg(test)]
 mod tests {
-    use taut_source::SourceFile;
-
     use super::*;
 
     fn codes(files: &[(&str, &str)], options: &Options) -> Vec<String> {

@@ -12,6 +12,7 @@ mod lower;
 mod origins;
 mod rules;
 mod second_opinion;
+mod threads;
 
 pub use compile::{Compiled, Counts, Options, compile};
 pub use rules::all as rules;

@@ -19,9 +19,9 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub(crate) use view::Subject;
 
-use std::rc::Rc;
+use std::sync::Arc;
 
-use taut_model::{Host, Imports, LabelSet, Mesh, Protocol};
+use taut_model::{Governing, Host, Imports, LabelSet, Mesh, Protocol, ServiceId};
 use taut_resources::Normalization;
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::{self, Authority, ClusterSet, Layer, PathNormalization, Root};
@@ -43,6 +43,16 @@ pub(crate) fn lower(mesh: &Mesh<'_>) -> (Snapshot, Origins) {
 /// A layer, and the digests of its services by host.
 type SharedLayer = (Link<Layer>, BTreeMap<Text, Digest>);
 
+/// What a host means that is written in an object of a namespace, to clients of another one.
+#[derive(Clone)]
+struct Meant<'r> {
+    written: Text,
+    namespace: Text,
+    client: Text,
+    host: Host,
+    service: Option<(ServiceId, Arc<Governing<'r>>)>,
+}
+
 /// What is kept while one mesh is lowered.
 pub(crate) struct Lowering<'m, 'r> {
     pub(crate) mesh: &'m Mesh<'r>,
@@ -51,12 +61,16 @@ pub(crate) struct Lowering<'m, 'r> {
     pub(crate) mesh_link: Link<object::Mesh>,
     /// Clusters by service, port and the rules that were merged for them.
     clusters: HashMap<(u32, u16, Vec<usize>), Link<ClusterSet>>,
+    /// Every host that is a service, or that a virtual service of sidecars names.
+    hosts: Option<Arc<[Host]>>,
+    /// What the last destination led to: most of those of a rule are subsets of one host.
+    last: Option<Meant<'r>>,
     /// The layer that every client shares, with the digests of its services by host.
-    base: Option<Rc<SharedLayer>>,
+    base: Option<Arc<SharedLayer>>,
     /// The hosts whose rules look at the client's labels.
-    looked_at: Option<Rc<Vec<Host>>>,
+    looked_at: Option<Arc<Vec<Host>>>,
     /// For each namespace, the hosts whose meaning may differ there.
-    special: Option<BTreeMap<Text, BTreeSet<Text>>>,
+    special: Option<Arc<BTreeMap<Text, BTreeSet<Text>>>>,
     /// The layers of namespaces.
     layers: BTreeMap<Text, Option<Link<Layer>>>,
     /// What the workload that is being lowered knows, if its Sidecar says.
@@ -64,11 +78,11 @@ pub(crate) struct Lowering<'m, 'r> {
     /// The layers of Sidecars: by place, listener, the client's namespace and its labels, where rules look at them.
     imported: BTreeMap<(Text, usize, Text, LabelSet), Link<Layer>>,
     /// The virtual services with rules for connections.
-    streams: Vec<usize>,
+    streams: Arc<[usize]>,
     /// Whether some service speaks HTTP on port 80, so that requests to it are looked at.
     plain_http: bool,
     /// Other names of services, by host.
-    aliases: Option<Rc<BTreeMap<Host, Vec<Host>>>>,
+    aliases: Option<Arc<BTreeMap<Host, Vec<Host>>>>,
 }
 
 impl<'m, 'r> Lowering<'m, 'r> {
@@ -104,6 +118,8 @@ impl<'m, 'r> Lowering<'m, 'r> {
             origins: Origins::default(),
             mesh_link,
             clusters: HashMap::new(),
+            hosts: None,
+            last: None,
             base: None,
             looked_at: None,
             special: None,
@@ -114,6 +130,34 @@ impl<'m, 'r> Lowering<'m, 'r> {
             aliases: None,
             plain_http,
         }
+    }
+
+    /// One of several that lower parts of the same mesh: it knows what this one has found out about all of it.
+    pub(crate) fn fork(&self) -> Self {
+        Lowering {
+            mesh: self.mesh,
+            objects: Objects::default(),
+            origins: Origins::default(),
+            mesh_link: self.mesh_link,
+            clusters: HashMap::new(),
+            hosts: self.hosts.clone(),
+            last: None,
+            base: self.base.clone(),
+            looked_at: self.looked_at.clone(),
+            special: self.special.clone(),
+            layers: BTreeMap::new(),
+            imports: None,
+            imported: BTreeMap::new(),
+            streams: self.streams.clone(),
+            plain_http: self.plain_http,
+            aliases: self.aliases.clone(),
+        }
+    }
+
+    /// Takes over what another one has made.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.objects.absorb(other.objects);
+        self.origins.absorb(other.origins);
     }
 
     /// Who may have a certificate: every service account that is declared or that a workload runs as.

@@ -6,6 +6,8 @@ use taut_resources::Resource;
 use taut_snapshot::{Digest, Origin, SourceMap};
 use taut_source::{FileId, LineIndex, SourceSet, Span, Text};
 
+use crate::threads;
+
 /// The places that objects came from.
 #[derive(Debug, Default)]
 pub(crate) struct Origins {
@@ -46,24 +48,32 @@ impl Origins {
         self.of.entry(digest).or_default().extend(sources);
     }
 
+    /// Adds the places that others know.
+    pub(crate) fn absorb(&mut self, other: Origins) {
+        if self.of.is_empty() {
+            self.of = other.of;
+            return;
+        }
+        for (digest, sources) in other.of {
+            self.of.entry(digest).or_default().extend(sources);
+        }
+    }
+
     /// The source map, with offsets as lines. Repository and commit are the caller's to fill in.
     pub(crate) fn source_map(&self, sources: &SourceSet) -> SourceMap {
-        let mut lines: BTreeMap<FileId, LineIndex> = BTreeMap::new();
-        let mut objects = Vec::with_capacity(self.of.len());
-        for (digest, places) in &self.of {
+        let lines = threads::each(sources.files(), |file| LineIndex::new(&file.bytes));
+        let all: Vec<_> = self.of.iter().collect();
+        let objects = threads::each(&all, |(digest, places)| {
             let origin = |source: &Source| Origin {
                 part: source.part,
                 kind: source.kind.clone(),
                 namespace: source.namespace.clone(),
                 name: source.name.clone(),
                 file: source.file.0,
-                line: lines
-                    .entry(source.file)
-                    .or_insert_with(|| LineIndex::new(&sources.file(source.file).bytes))
-                    .line(source.offset),
+                line: lines[source.file.0 as usize].line(source.offset),
             };
-            objects.push((*digest, places.iter().map(origin).collect()));
-        }
+            (**digest, places.iter().map(origin).collect())
+        });
         let files = sources.files().iter().map(|file| Text::new(&file.name)).collect();
         SourceMap { files, objects, ..empty() }
     }

@@ -6,6 +6,7 @@
 //! May not: run with the fast reader. It costs as much again as everything else.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonschema::Validator;
 use serde_json::{Map, Value};
@@ -26,12 +27,12 @@ pub(crate) static SECOND_OPINION: Rule = Rule {
 /// The schemas that were needed so far.
 #[derive(Debug, Default)]
 pub(crate) struct SecondOpinion {
-    validators: BTreeMap<String, Option<Validator>>,
+    validators: Mutex<BTreeMap<String, Option<Arc<Validator>>>>,
 }
 
 impl SecondOpinion {
     /// Reports what the schemas refuse in a document whose own problems are those of `found` after the first `before`.
-    pub(crate) fn ask(&mut self, root: Node<'_>, file: FileId, before: usize, found: &mut Vec<Problem>) {
+    pub(crate) fn ask(&self, root: Node<'_>, file: FileId, before: usize, found: &mut Vec<Problem>) {
         let refused = |problem: &Problem| {
             problem.severity == Severity::Error && matches!(problem.stage, Stage::Yaml | Stage::Schema | Stage::Type)
         };
@@ -45,10 +46,13 @@ impl SecondOpinion {
         }
     }
 
-    fn ask_about(&mut self, node: Node<'_>, file: FileId, found: &mut Vec<Problem>) {
+    fn ask_about(&self, node: Node<'_>, file: FileId, found: &mut Vec<Problem>) {
         let Some(kind) = kind_of(node) else { return };
-        let compile = || jsonschema::validator_for(&kind.schema()).ok();
-        let Some(validator) = self.validators.entry(kind.schema_file()).or_insert_with(compile) else { return };
+        let compile = || jsonschema::validator_for(&kind.schema()).ok().map(Arc::new);
+        let mut validators = self.validators.lock().unwrap_or_else(PoisonError::into_inner);
+        let validator = validators.entry(kind.schema_file()).or_insert_with(compile).clone();
+        drop(validators);
+        let Some(validator) = validator else { return };
         if let Err(error) = validator.validate(&value(node)) {
             let place = Place { file, span: node.get("kind").map_or(node.span(), Node::span) };
             let message = format!("the schema of `{}` refuses `{}`: {error}", kind.name, error.instance_path());

@@ -61,13 +61,16 @@ pub fn checks() -> impl Iterator<Item = &'static Check> {
     AREAS.iter().copied().flatten()
 }
 
-/// Runs every check.
-pub fn check(mesh: &Mesh<'_>, problems: &mut Problems) {
-    let mut found = Problems::default();
-    for check in checks() {
-        (check.run)(mesh, &mut found);
+impl Check {
+    /// What it finds in a mesh.
+    #[must_use]
+    pub fn found(&self, mesh: &Mesh<'_>) -> Vec<Problem> {
+        let mut problems = Problems::default();
+        (self.run)(mesh, &mut problems);
+        let mut found = problems.into_all();
+        found.retain(|problem| !is_about_kubernetes_own(problem));
+        found
     }
-    problems.extend(found.into_all().into_iter().filter(|problem| !is_about_kubernetes_own(problem)));
 }
 
 /// Namespaces that Kubernetes itself runs in. What is wrong there is nobody's who writes a mesh.
@@ -129,8 +132,10 @@ fn related(at: Place, message: impl Into<String>) -> Related {
 }
 
 /// A destination of a rule, with the host in full.
-struct Destined<'m, 'r> {
-    routing: &'m Routing<'r>,
+#[derive(Debug)]
+pub(crate) struct Destined<'r> {
+    /// The number of its virtual service.
+    routing: usize,
     destination: &'r Destination,
     host: Host,
     /// The service that the clients mean; none if some of them see none.
@@ -139,25 +144,40 @@ struct Destined<'m, 'r> {
     mirror: bool,
 }
 
-/// Every destination of every virtual service, those of TCP and of copies included.
-fn destinations<'m, 'r>(mesh: &'m Mesh<'r>) -> impl Iterator<Item = Destined<'m, 'r>> {
-    mesh.written_routings().flat_map(move |routing| {
-        let spec: &'r VirtualService = routing.of.spec;
-        let http = spec.http.iter().flat_map(|rule| &rule.route).map(|to| (&to.destination, false));
-        let tls = spec.tls.iter().flat_map(|rule| &rule.route).map(|to| (&to.destination, false));
-        let tcp = spec.tcp.iter().flat_map(|rule| &rule.route).map(|to| (&to.destination, false));
-        let mirrors = spec.http.iter().flat_map(|rule| {
-            rule.mirror
-                .as_deref()
-                .into_iter()
-                .chain(rule.mirrors.iter().map(|mirror| &mirror.destination))
-                .map(|to| (to, true))
-        });
-        http.chain(tls).chain(tcp).chain(mirrors).map(move |(destination, mirror)| {
-            let host = expand(&destination.host, routing.of.namespace(), &mesh.settings);
-            let service = service_of(mesh, routing, &host);
-            Destined { routing, destination, host, service, mirror }
-        })
+/// Every destination of every virtual service, those of TCP and of copies included. Several checks look at them: they are
+/// found once.
+fn destinations<'m, 'r>(mesh: &'m Mesh<'r>) -> impl Iterator<Item = (&'m Routing<'r>, &'m Destined<'r>)> {
+    let found = mesh.destinations.get_or_init(|| {
+        let of = |(number, routing)| destinations_of(mesh, number, routing);
+        mesh.routings.iter().enumerate().filter(|(_, routing)| !routing.made).flat_map(of).collect()
+    });
+    found.iter().map(|to| (&mesh.routings[to.routing], to))
+}
+
+fn destinations_of<'m, 'r>(
+    mesh: &'m Mesh<'r>,
+    number: usize,
+    routing: &'m Routing<'r>,
+) -> impl Iterator<Item = Destined<'r>> {
+    let spec: &'r VirtualService = routing.of.spec;
+    let http = spec.http.iter().flat_map(|rule| &rule.route).map(|to| (&to.destination, false));
+    let tls = spec.tls.iter().flat_map(|rule| &rule.route).map(|to| (&to.destination, false));
+    let tcp = spec.tcp.iter().flat_map(|rule| &rule.route).map(|to| (&to.destination, false));
+    let mirrors = spec.http.iter().flat_map(|rule| {
+        let listed = rule.mirrors.iter().map(|mirror| &mirror.destination);
+        rule.mirror.as_deref().into_iter().chain(listed).map(|to| (to, true))
+    });
+    let mut before: Option<(&'r str, Host, Option<ServiceId>)> = None;
+    http.chain(tls).chain(tcp).chain(mirrors).map(move |(destination, mirror)| {
+        // Most destinations of a rule are subsets of one host.
+        let (_, host, service) =
+            before.take().filter(|(written, ..)| *written == destination.host.as_str()).unwrap_or_else(|| {
+                let host = expand(&destination.host, routing.of.namespace(), &mesh.settings);
+                let service = service_of(mesh, routing, &host);
+                (destination.host.as_str(), host, service)
+            });
+        before = Some((destination.host.as_str(), host.clone(), service));
+        Destined { routing: number, destination, host, service, mirror }
     })
 }
 

@@ -39,7 +39,7 @@ impl<'r> Entrance<'r> {
     /// The services whose workloads run it.
     pub(crate) fn services<'m>(
         &self,
-        by_host: &std::collections::HashMap<Host, Vec<crate::ServiceId>>,
+        by_host: &crate::labels::HashMap<Host, Vec<crate::ServiceId>>,
         services: &'m [Service<'r>],
     ) -> Vec<&'m Service<'r>> {
         let Some(RunBy::Services { services: hosts, .. }) = self.run_by else { return Vec::new() };

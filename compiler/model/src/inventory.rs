@@ -3,7 +3,7 @@
 //! Owns: one list for each kind, in the order of the sources. Of objects with one kind, namespace and name the last
 //! counts, as with `kubectl apply`; the others are kept aside, for the rule that reports them.
 
-use std::collections::HashMap;
+use crate::labels::HashMap;
 
 use taut_resources::{
     AuthorizationPolicy, ConfigMap, CustomResourceDefinition, DestinationRule, EnvoyFilter, Gateway, Ingress,
@@ -107,7 +107,8 @@ impl<'r> Inventory<'r> {
             let group = subject.api_version.rsplit_once('/').map_or("", |(group, _)| group);
             (group, subject.kind.as_str(), subject.namespace.as_ref(), &subject.name)
         };
-        let mut last: HashMap<Name<'r>, &'r Resource> = HashMap::with_capacity(resources.len());
+        let mut last: HashMap<Name<'r>, &'r Resource> =
+            HashMap::with_capacity_and_hasher(resources.len(), Default::default());
         // An object that is still to get its name from `generateName` is like no other.
         for resource in resources.iter().filter(|resource| !resource.subject.name.is_empty()) {
             last.insert(name(resource), resource);

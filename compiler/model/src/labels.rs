@@ -6,6 +6,9 @@ use taut_resources::{LabelOperator, LabelSelector, Labels};
 
 use crate::Text;
 
+/// A map for looking names up. What it is asked never depends on its order.
+pub(crate) type HashMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
+
 /// Labels of a workload, by name.
 pub type LabelSet = BTreeMap<Text, Text>;
 

@@ -21,6 +21,7 @@ mod peer_authentication;
 mod pod;
 mod protocol;
 mod secret;
+mod selection;
 mod service;
 mod settings;
 mod sidecar;

@@ -1,7 +1,8 @@
 //! The whole mesh with its indexes: what every other question starts from.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use taut_resources::{
     AuthorizationPolicy, DestinationRule, EndpointSlice, Gateway, Labels, MeshConfig, MeshNetworks, PeerAuthentication,
@@ -9,12 +10,14 @@ use taut_resources::{
 };
 use taut_source::{FileId, Place};
 
+use crate::check::Destined;
 use crate::delegate::{Beyond, RuleOf, continue_rules};
 use crate::gateway::{Entrance, is_run_by};
 use crate::gateway_api::{Broken, Converted, MadeRouting, Status};
 use crate::inventory::Inventory;
-use crate::labels::LabelSet;
+use crate::labels::{HashMap, LabelSet};
 use crate::pod::{Pods, injection_is_said};
+use crate::selection::Numbers;
 use crate::{Host, Service, ServiceId, Settings, Text, Visibility, Workload, WorkloadId, expand, is_wildcard, selects};
 
 /// A resource of one kind.
@@ -160,8 +163,21 @@ pub struct Mesh<'r> {
     wildcard_traffic: Vec<(Host, usize)>,
     workloads_by_namespace: HashMap<Text, Vec<WorkloadId>>,
     services_by_namespace: HashMap<Text, Vec<ServiceId>>,
-    policies_by_namespace: HashMap<Text, Vec<usize>>,
     peers_by_namespace: HashMap<Text, Vec<usize>>,
+    pub(crate) destinations: OnceLock<Vec<Destined<'r>>>,
+    selecting: Selecting,
+    workloads_by_label: Numbers,
+    entries_by_label: Numbers,
+}
+
+/// Who selects workloads.
+#[derive(Clone, Debug, Default)]
+struct Selecting {
+    services: Numbers,
+    policies: Numbers,
+    peers: Numbers,
+    authentications: Numbers,
+    sidecars: Numbers,
 }
 
 /// Resolves the names of all resources. `converted` is what [`crate::convert`] made of the same ones.
@@ -197,15 +213,18 @@ pub fn resolve<'r>(
         slices: Vec::new(),
         entries: Vec::new(),
         service_accounts: BTreeSet::new(),
-        by_host: HashMap::new(),
-        routings_by_host: HashMap::new(),
+        by_host: HashMap::default(),
+        routings_by_host: HashMap::default(),
         wildcard_routings: Vec::new(),
-        traffic_by_host: HashMap::new(),
+        traffic_by_host: HashMap::default(),
         wildcard_traffic: Vec::new(),
-        workloads_by_namespace: HashMap::new(),
-        services_by_namespace: HashMap::new(),
-        policies_by_namespace: HashMap::new(),
-        peers_by_namespace: HashMap::new(),
+        workloads_by_namespace: HashMap::default(),
+        services_by_namespace: HashMap::default(),
+        peers_by_namespace: HashMap::default(),
+        destinations: OnceLock::new(),
+        selecting: Selecting::default(),
+        workloads_by_label: Numbers::default(),
+        entries_by_label: Numbers::default(),
     };
     for resource in &inventory.all {
         mesh.add(resource);
@@ -223,8 +242,8 @@ pub fn resolve<'r>(
 impl<'r> Mesh<'r> {
     fn add(&mut self, resource: &'r Resource) {
         let namespace = resource.subject.namespace.clone();
-        if let Some(namespace) = &namespace {
-            self.namespaces.entry(namespace.clone()).or_default();
+        if let Some(namespace) = namespace.as_ref().filter(|namespace| !self.namespaces.contains_key(*namespace)) {
+            self.namespaces.insert(namespace.clone(), None);
         }
         let namespace = namespace.unwrap_or_default();
         match &resource.spec {
@@ -292,7 +311,7 @@ impl<'r> Mesh<'r> {
             let created = resource.meta.creation_timestamp.as_ref().map_or("", |time| time.value.as_str());
             (created, &resource.subject.name, &resource.subject.namespace)
         };
-        self.services.sort_by_key(|service| (!service.kubernetes, senior(service.resource)));
+        self.services.sort_by_cached_key(|service| (!service.kubernetes, senior(service.resource)));
         self.workloads.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
         self.workloads.dedup_by(|later, kept| (&later.namespace, &later.name) == (&kept.namespace, &kept.name));
         self.routings.sort_by_key(|routing| routing.of.seniority());
@@ -305,6 +324,15 @@ impl<'r> Mesh<'r> {
         self.request_authentications.sort_by_key(Of::seniority);
         self.slices.sort_by_key(Of::seniority);
         self.entries.sort_by_key(Of::seniority);
+        self.routings.sort_by_cached_key(|routing| routing.of.seniority());
+        self.traffic.sort_by_cached_key(|traffic| traffic.of.seniority());
+        self.gateways.sort_by_cached_key(Of::seniority);
+        self.peer_authentications.sort_by_cached_key(Of::seniority);
+        self.authorization_policies.sort_by_cached_key(Of::seniority);
+        self.sidecars.sort_by_cached_key(Of::seniority);
+        self.request_authentications.sort_by_cached_key(Of::seniority);
+        self.slices.sort_by_cached_key(Of::seniority);
+        self.entries.sort_by_cached_key(Of::seniority);
     }
 
     fn index(&mut self) {
@@ -313,15 +341,33 @@ impl<'r> Mesh<'r> {
             let id = ServiceId(number(at));
             self.by_host.entry(service.host.clone()).or_default().push(id);
             self.services_by_namespace.entry(service.namespace.clone()).or_default().push(id);
+            if let crate::EndpointKind::Selector(selector) = service.endpoints {
+                self.selecting.services.add_selecting(&service.namespace, Some(selector), at);
+            }
         }
         for (at, policy) in self.authorization_policies.iter().enumerate() {
-            self.policies_by_namespace.entry(policy.namespace().clone()).or_default().push(at);
+            let labels = policy.spec.selector.as_ref().map(|selector| &selector.match_labels);
+            self.selecting.policies.add_selecting(policy.namespace(), labels, at);
         }
         for (at, policy) in self.peer_authentications.iter().enumerate() {
+            let labels = policy.spec.selector.as_ref().map(|selector| &selector.match_labels);
+            self.selecting.peers.add_selecting(policy.namespace(), labels, at);
             self.peers_by_namespace.entry(policy.namespace().clone()).or_default().push(at);
+        }
+        for (at, authentication) in self.request_authentications.iter().enumerate() {
+            let labels = authentication.spec.selector.as_ref().map(|selector| &selector.match_labels);
+            self.selecting.authentications.add_selecting(authentication.namespace(), labels, at);
+        }
+        for (at, sidecar) in self.sidecars.iter().enumerate() {
+            let labels = sidecar.spec.workload_selector.as_ref().map(|selector| &selector.labels);
+            self.selecting.sidecars.add_selecting(sidecar.namespace(), labels, at);
+        }
+        for (at, entry) in self.entries.iter().enumerate() {
+            self.entries_by_label.add_selected(entry.namespace(), &entry_labels(entry), at);
         }
         for (at, workload) in self.workloads.iter().enumerate() {
             self.workloads_by_namespace.entry(workload.namespace.clone()).or_default().push(WorkloadId(number(at)));
+            self.workloads_by_label.add_selected(&workload.namespace, &workload.labels, at);
         }
         for (at, routing) in self.routings.iter().enumerate() {
             for host in &routing.hosts {
@@ -403,10 +449,62 @@ impl<'r> Mesh<'r> {
         self.workloads_by_namespace.get(namespace).map_or(&[], Vec::as_slice)
     }
 
-    /// The authorization policies of a namespace, by seniority.
-    pub fn policies_in(&self, namespace: &str) -> impl Iterator<Item = Of<'r, AuthorizationPolicy>> {
-        let numbers = self.policies_by_namespace.get(namespace).map_or(&[][..], Vec::as_slice);
-        numbers.iter().map(|number| self.authorization_policies[*number])
+    /// The authorization policies of a namespace that are for a workload with these labels, by seniority.
+    pub fn policies_for<'m>(
+        &'m self,
+        namespace: &str,
+        labels: &'m LabelSet,
+    ) -> impl Iterator<Item = Of<'r, AuthorizationPolicy>> + use<'m, 'r> {
+        let numbers = self.selecting.policies.selecting(namespace, labels);
+        let all = numbers.into_iter().map(|number| self.authorization_policies[number]);
+        all.filter(|it| it.spec.selector.as_ref().is_none_or(|selector| selects(&selector.match_labels, labels)))
+    }
+
+    /// The request authentications of a namespace that are for a workload with these labels, by seniority.
+    pub fn authentications_for<'m>(
+        &'m self,
+        namespace: &str,
+        labels: &'m LabelSet,
+    ) -> impl Iterator<Item = Of<'r, RequestAuthentication>> + use<'m, 'r> {
+        let numbers = self.selecting.authentications.selecting(namespace, labels);
+        let all = numbers.into_iter().map(|number| self.request_authentications[number]);
+        all.filter(|it| it.spec.selector.as_ref().is_none_or(|selector| selects(&selector.match_labels, labels)))
+    }
+
+    /// The peer authentications of a namespace with a selector that selects these labels, by seniority.
+    pub fn peers_for<'m>(
+        &'m self,
+        namespace: &str,
+        labels: &'m LabelSet,
+    ) -> impl Iterator<Item = Of<'r, PeerAuthentication>> + use<'m, 'r> {
+        let numbers = self.selecting.peers.selecting(namespace, labels);
+        let all = numbers.into_iter().map(|number| self.peer_authentications[number]);
+        all.filter(|it| {
+            let labelled = it.spec.selector.as_ref().map(|selector| &selector.match_labels);
+            labelled.is_some_and(|selector| !selector.is_empty() && selects(selector, labels))
+        })
+    }
+
+    /// The peer authentication for all workloads of a namespace: the oldest without a selector.
+    #[must_use]
+    pub fn peer_of_namespace(&self, namespace: &str) -> Option<Of<'r, PeerAuthentication>> {
+        self.selecting.peers.everywhere(namespace).first().map(|number| self.peer_authentications[*number])
+    }
+
+    /// The Sidecars of a namespace that may be for a workload with these labels, by seniority.
+    pub(crate) fn sidecars_for(&self, namespace: &str, labels: &LabelSet) -> Vec<Of<'r, Sidecar>> {
+        let numbers = self.selecting.sidecars.selecting(namespace, labels);
+        numbers.into_iter().map(|number| self.sidecars[number]).collect()
+    }
+
+    /// The entries of a namespace that a selector selects, by their own labels and their objects'.
+    pub fn entries_selected<'m>(
+        &'m self,
+        namespace: &str,
+        selector: &'m Labels,
+    ) -> impl Iterator<Item = Of<'r, WorkloadEntry>> + use<'m, 'r> {
+        let all = self.entries_by_label.selected(namespace, selector).iter().map(|number| self.entries[*number]);
+        all.filter(|entry| selects(selector, &entry_labels(entry)))
     }
 
     /// The peer authentications of a namespace, by seniority.
@@ -421,19 +519,20 @@ impl<'r> Mesh<'r> {
             crate::EndpointKind::Selector(selector) => Some(selector),
             _ => None,
         };
-        let ids = selector.map_or(&[][..], |_| self.workloads_in(&service.namespace));
-        ids.iter().map(|id| self.workload(*id)).filter(move |workload| {
+        let numbers = selector.map_or(&[][..], |it| self.workloads_by_label.selected(&service.namespace, it));
+        numbers.iter().map(|number| &self.workloads[*number]).filter(move |workload| {
             workload.meshed && selector.is_some_and(|selector| selects(selector, &workload.labels))
         })
     }
 
     /// The services in front of a workload, by seniority.
-    pub fn services_before<'m>(
+    pub fn services_before<'m, 'l>(
         &'m self,
         namespace: &str,
-        labels: &'m LabelSet,
-    ) -> impl Iterator<Item = &'m Service<'r>> {
-        self.services_in(namespace).iter().map(|id| self.service(*id)).filter(move |service| match service.endpoints {
+        labels: &'l LabelSet,
+    ) -> impl Iterator<Item = &'m Service<'r>> + use<'m, 'l, 'r> {
+        let numbers = self.selecting.services.selecting(namespace, labels);
+        numbers.into_iter().map(|number| &self.services[number]).filter(|service| match service.endpoints {
             crate::EndpointKind::Selector(selector) => selects(selector, labels),
             _ => false,
         })
@@ -477,6 +576,12 @@ impl<'r> Mesh<'r> {
     pub fn wildcard_traffic(&self) -> &[(Host, usize)] {
         &self.wildcard_traffic
     }
+}
+
+/// The labels of an entry: its own, and its object's.
+fn entry_labels(entry: &Of<'_, WorkloadEntry>) -> LabelSet {
+    let all = entry.spec.labels.iter().chain(entry.resource.meta.labels.iter());
+    all.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn routing<'r>(of: Of<'r, VirtualService>, settings: &Settings) -> Routing<'r> {

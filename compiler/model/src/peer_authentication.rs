@@ -3,8 +3,7 @@
 use taut_resources::{Mtls, MtlsMode, PeerAuthentication};
 
 use crate::labels::LabelSet;
-use crate::mesh::{Mesh, Of};
-use crate::selects;
+use crate::mesh::Mesh;
 
 /// What a port accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +30,8 @@ pub fn mode_of<'r>(mesh: &Mesh<'r>, namespace: &str, labels: &LabelSet) -> ModeO
     let mut mode = namespace_mode(mesh, namespace);
     // Only the oldest policy counts at each level; and one with a selector in the root namespace counts nowhere
     // (the traps of §9.2).
-    let of_workload = mesh.peers_in(namespace).find(|policy| {
-        *policy.namespace() != mesh.settings.root_namespace
-            && has_selector(policy)
-            && policy.spec.selector.as_ref().is_some_and(|selector| selects(&selector.match_labels, labels))
-    });
+    let counts = namespace != mesh.settings.root_namespace;
+    let of_workload = if counts { mesh.peers_for(namespace, labels).next() } else { None };
     if let Some(policy) = of_workload {
         mode = said(policy.spec.mtls.as_ref()).unwrap_or(mode);
     }
@@ -45,9 +41,9 @@ pub fn mode_of<'r>(mesh: &Mesh<'r>, namespace: &str, labels: &LabelSet) -> ModeO
 /// What holds for a namespace: its own policy without a selector, or the mesh's.
 #[must_use]
 pub fn namespace_mode(mesh: &Mesh<'_>, namespace: &str) -> Mode {
-    let general = |namespace: &str| mesh.peers_in(namespace).find(|policy| !has_selector(policy));
-    let of_mesh = general(&mesh.settings.root_namespace).and_then(|policy| said(policy.spec.mtls.as_ref()));
-    let of_namespace = general(namespace).and_then(|policy| said(policy.spec.mtls.as_ref()));
+    let general = |namespace: &str| said(mesh.peer_of_namespace(namespace)?.spec.mtls.as_ref());
+    let of_mesh = general(&mesh.settings.root_namespace);
+    let of_namespace = general(namespace);
     of_namespace.or(of_mesh).unwrap_or(Mode::Permissive)
 }
 
@@ -65,10 +61,6 @@ impl ModeOf<'_> {
         let own = ports.and_then(|ports| ports.0.iter().find(|(name, _)| name.parse() == Ok(port)));
         own.and_then(|(_, mtls)| said(Some(mtls))).unwrap_or(self.workload)
     }
-}
-
-fn has_selector(policy: &Of<'_, PeerAuthentication>) -> bool {
-    policy.spec.selector.as_ref().is_some_and(|selector| !selector.match_labels.is_empty())
 }
 
 fn said(mtls: Option<&Mtls>) -> Option<Mode> {

@@ -3,11 +3,12 @@
 //! Owns: one view of all kinds with a pod template, and who of them has a proxy.
 //! Invariant: finding the pods of a selector costs what its rarest label costs, not what the mesh is large.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use taut_resources::{Container, Labels, Resource, SecurityContext, Spec};
 
 use crate::Text;
+use crate::labels::HashMap;
 use crate::mesh::Mesh;
 
 /// A pod, or all pods of one template.

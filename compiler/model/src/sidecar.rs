@@ -10,15 +10,13 @@ use crate::{Service, Text, covers, overlap, selects};
 /// of equals the oldest. They are never merged.
 #[must_use]
 pub fn sidecar_of<'r>(mesh: &Mesh<'r>, namespace: &str, labels: &LabelSet) -> Option<Of<'r, Sidecar>> {
-    let of =
-        |place: &'_ str| mesh.sidecars.iter().filter(move |it| it.namespace() == place).copied().collect::<Vec<_>>();
-    let own = of(namespace);
+    let own = mesh.sidecars_for(namespace, labels);
     let selecting = own
         .iter()
         .find(|it| it.spec.workload_selector.as_ref().is_some_and(|selector| selects(&selector.labels, labels)));
     let general = |list: &[Of<'r, Sidecar>]| list.iter().find(|it| it.spec.workload_selector.is_none()).copied();
     let root = mesh.settings.root_namespace.as_str();
-    selecting.copied().or_else(|| general(&own)).or_else(|| general(&of(root)))
+    selecting.copied().or_else(|| general(&own)).or_else(|| general(&mesh.sidecars_for(root, labels)))
 }
 
 /// What one egress listener lets a workload know.

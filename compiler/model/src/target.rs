@@ -34,10 +34,11 @@ pub struct Leading<'m, 'r> {
 #[must_use]
 pub fn leading_to<'m, 'r>(mesh: &'m Mesh<'r>, who: Who<'_>) -> Vec<Leading<'m, 'r>> {
     let mut found = Vec::new();
-    let own = mesh.services_in(who.namespace).iter().map(|id| mesh.service(*id));
     // Labels select within a namespace; an address is the workload's whoever lists it.
-    let services: Vec<&Service<'r>> =
-        if who.addresses.is_empty() { own.collect() } else { mesh.services.iter().collect() };
+    let services: Vec<&Service<'r>> = match who.addresses {
+        [] => mesh.services_before(who.namespace, who.labels).collect(),
+        _ => mesh.services.iter().collect(),
+    };
     for service in services {
         let selected = match service.endpoints {
             EndpointKind::Selector(selector) => service.namespace == *who.namespace && selects(selector, who.labels),

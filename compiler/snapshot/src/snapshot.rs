@@ -68,6 +68,14 @@ impl Objects {
         Link::to(self.insert_bytes(object.to_bytes().into()))
     }
 
+    /// Adds all objects of others.
+    pub fn absorb(&mut self, mut other: Objects) {
+        if self.by_digest.len() < other.by_digest.len() {
+            std::mem::swap(&mut self.by_digest, &mut other.by_digest);
+        }
+        self.by_digest.extend(other.by_digest);
+    }
+
     /// The bytes of an object, unchecked.
     #[must_use]
     pub fn bytes(&self, digest: Digest) -> Option<&Bytes> {

@@ -232,6 +232,17 @@ impl TreeBuilder {
         TreeBuilder { tree: Tree { source, entries: Vec::new(), owned: Vec::new() } }
     }
 
+    /// The same, with room for about as many values as people write in so many bytes.
+    pub(crate) fn for_bytes(source: Arc<str>, bytes: usize) -> TreeBuilder {
+        /// The generated meshes and the samples have a value in 9 to 14 bytes.
+        const BYTES_OF_VALUE: usize = 8;
+        /// A large document grows its tree as it goes.
+        const VALUES_MAX: usize = 4096;
+        let mut builder = TreeBuilder::new(source);
+        builder.tree.entries.reserve((bytes / BYTES_OF_VALUE).min(VALUES_MAX));
+        builder
+    }
+
     /// How many values there are so far.
     #[must_use]
     pub fn len(&self) -> usize {

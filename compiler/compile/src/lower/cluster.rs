@@ -42,7 +42,8 @@ impl<'r> Lowering<'_, 'r> {
         let mut declared = governing.subsets.clone();
         declared.sort_by(|a, b| a.name.value.cmp(&b.name.value));
         let subset = |subset: &&'r Subset| {
-            let own = self.traffic(service, port, governing, Some(subset));
+            // Most subsets have no policy of their own.
+            let own = subset.traffic_policy.as_ref().map(|_| self.traffic(service, port, governing, Some(subset)));
             object::Subset {
                 name: subset.name.value.clone(),
                 labels: labels(subset),
@@ -51,7 +52,7 @@ impl<'r> Lowering<'_, 'r> {
                     EndpointKind::Alias(host) => alias(host, port),
                     EndpointKind::Selector(_) | EndpointKind::Declared | EndpointKind::Original => Vec::new(),
                 },
-                traffic: Some(own).filter(|own| *own != traffic),
+                traffic: own.filter(|own| *own != traffic),
             }
         };
         let set = ClusterSet {
@@ -160,12 +161,8 @@ impl<'r> Lowering<'_, 'r> {
             .map(|workload| (&workload.namespace, &workload.service_account))
             .collect();
         if let EndpointKind::Selector(selector) = service.endpoints {
-            for entry in self.mesh.entries.iter().filter(|entry| *entry.namespace() == service.namespace) {
-                let labels = entry.spec.labels.iter().chain(entry.resource.meta.labels.iter());
-                let labels = labels.map(|(name, value)| (name.clone(), value.clone())).collect();
-                if let (true, Some(account)) = (taut_model::selects(selector, &labels), &entry.spec.service_account) {
-                    accounts.insert((entry.namespace(), &account.value));
-                }
+            for entry in self.mesh.entries_selected(&service.namespace, selector) {
+                accounts.extend(entry.spec.service_account.as_ref().map(|it| (entry.namespace(), &it.value)));
             }
         }
         let mut accepted: BTreeSet<Text> = BTreeSet::new();

@@ -1,5 +1,7 @@
 //! Rules become routes (semantics.md §3.5-3.10).
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use taut_model::{BoundRules, Client, Host, expand, governing};
@@ -15,7 +17,7 @@ use taut_snapshot::object::{
     cluster_name,
 };
 
-use super::{Lowering, fault, headers};
+use super::{Lowering, Meant, fault, headers};
 use crate::origins::Source;
 
 /// The port of a destination that names none (§3.6).
@@ -189,6 +191,24 @@ impl<'r> Lowering<'_, 'r> {
         destinations
     }
 
+    /// What the host of a destination means to a client.
+    fn meant(&mut self, namespace: &Text, written: &Text, client: &str) -> Meant<'r> {
+        let asked =
+            |last: &&Meant<'r>| last.written == *written && last.namespace == *namespace && last.client == client;
+        if let Some(last) = self.last.as_ref().filter(asked) {
+            return last.clone();
+        }
+        let mut host: Host = expand(written, namespace, &self.mesh.settings);
+        if let Some(concrete) = self.stands_for(&host, client) {
+            host = concrete;
+        }
+        let service = self.mesh.service_for(&host, client);
+        let service = service.map(|id| (id, Arc::new(governing(self.mesh, self.mesh.service(id), client))));
+        let meant =
+            Meant { written: written.clone(), namespace: namespace.clone(), client: client.into(), host, service };
+        self.last.insert(meant).clone()
+    }
+
     /// The cluster of a destination (§3.6).
     pub(super) fn target(
         &mut self,
@@ -202,12 +222,8 @@ impl<'r> Lowering<'_, 'r> {
             // A reference of the Gateway API that is broken: nobody can send there.
             return Target::Missing(cluster_name(to.port.as_ref().map_or(0, |port| port.number.0), "", "").into());
         }
-        let mut host: Host = expand(&to.host, namespace, &self.mesh.settings);
-        if let Some(concrete) = self.stands_for(&host, client.namespace) {
-            host = concrete;
-        }
-        let id = self.mesh.service_for(&host, client.namespace);
-        let service = id.map(|id| self.mesh.service(id));
+        let Meant { host, service: known, .. } = self.meant(namespace, &to.host, client.namespace);
+        let service = known.as_ref().map(|(id, _)| self.mesh.service(*id));
         let written = to.port.as_ref().map(|port| port.number.0);
         let only = service.and_then(|service| match service.ports.as_slice() {
             [only] => Some(only.number),
@@ -226,9 +242,8 @@ impl<'r> Lowering<'_, 'r> {
                 if short { format!("{}.{namespace}", to.host.to_ascii_lowercase()).into() } else { host.clone() };
             Target::Missing(cluster_name(port, subset_name, &host).into())
         };
-        let (Some(id), Some(service)) = (id, service) else { return missing() };
+        let (Some((id, governing)), Some(service)) = (known, service) else { return missing() };
         let Some(service_port) = service.port(port) else { return missing() };
-        let governing = governing(self.mesh, service, client.namespace);
         if !subset_name.is_empty() && governing.subset(subset_name).is_none() {
             return missing();
         }

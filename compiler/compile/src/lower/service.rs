@@ -3,8 +3,8 @@
 //! Most services mean the same to every client: they are one layer for the whole mesh. What differs for a namespace is
 //! a layer of its own above it, and what differs by the client's labels a layer of the workload's own.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use taut_model::{
     Client, EndpointKind, Host, Imports, LabelSet, Protocol, Routing, ServiceId, candidates_among, covers, expand,
@@ -18,6 +18,7 @@ use super::Lowering;
 use super::authz::ip_block;
 use super::cluster::protocol;
 use crate::origins::Source;
+use crate::threads;
 
 /// The most names that lead from one to the other.
 const ALIASES_MAX: usize = 8;
@@ -26,6 +27,13 @@ const ALIASES_MAX: usize = 8;
 const PLAIN_HTTP: u16 = 80;
 
 impl<'r> Lowering<'_, 'r> {
+    /// Finds out what all views have in common.
+    pub(super) fn prepare(&mut self) {
+        self.base();
+        self.special();
+        self.looked_at();
+    }
+
     /// The layers of a client, the one that counts first, first.
     pub(super) fn layers(&mut self, namespace: &Text, labels: &LabelSet) -> Vec<Link<Layer>> {
         let base = self.base();
@@ -49,7 +57,8 @@ impl<'r> Lowering<'_, 'r> {
         }
         self.imports = Some(imports);
         let client = Client { namespace, labels, gateway: "mesh" };
-        let entries = self.entries(self.hosts(), &client);
+        let hosts = self.hosts();
+        let entries = self.entries(&*hosts, &client);
         self.imports = None;
         let layer = self.layer(entries);
         self.imported.insert(key, layer);
@@ -87,8 +96,7 @@ impl<'r> Lowering<'_, 'r> {
         found.filter(|host| self.mesh.service_named(host, namespace).is_some())
     }
 
-    /// Other names of a host.
-    fn aliases_of(&mut self, host: &Host) -> Vec<Host> {
+    fn aliases(&mut self) -> Arc<BTreeMap<Host, Vec<Host>>> {
         let aliases = self.aliases.get_or_insert_with(|| {
             let mut aliases: BTreeMap<Host, Vec<Host>> = BTreeMap::new();
             for service in &self.mesh.services {
@@ -96,9 +104,14 @@ impl<'r> Lowering<'_, 'r> {
                     aliases.entry(to.to_ascii_lowercase().into()).or_default().push(service.host.clone());
                 }
             }
-            Rc::new(aliases)
+            Arc::new(aliases)
         });
-        let aliases = aliases.clone();
+        aliases.clone()
+    }
+
+    /// Other names of a host.
+    fn aliases_of(&mut self, host: &Host) -> Vec<Host> {
+        let aliases = self.aliases();
         let mut all = Vec::new();
         let mut waiting = vec![host];
         while let Some(of) = waiting.pop() {
@@ -129,15 +142,29 @@ impl<'r> Lowering<'_, 'r> {
     }
 
     /// What every client sees alike: the meaning of each host to a client of which nothing is known.
-    fn base(&mut self) -> Rc<(Link<Layer>, BTreeMap<Text, Digest>)> {
+    fn base(&mut self) -> Arc<(Link<Layer>, BTreeMap<Text, Digest>)> {
         if let Some(base) = &self.base {
             return base.clone();
         }
         let nobody = LabelSet::new();
         let client = Client { namespace: "", labels: &nobody, gateway: "mesh" };
-        let entries = self.entries(self.hosts(), &client);
+        self.aliases();
+        let hosts = self.hosts();
+        let this = &*self;
+        let made = threads::fold(
+            &hosts.chunks(64).collect::<Vec<_>>(),
+            || (this.fork(), Vec::new()),
+            |(lowering, entries), hosts| {
+                entries.extend(hosts.iter().filter_map(|host| Some((host.clone(), lowering.service(host, &client)?))));
+            },
+        );
+        let mut entries = BTreeMap::new();
+        for (lowering, of_some) in made {
+            self.join(lowering);
+            entries.extend(of_some);
+        }
         let layer = self.layer(entries.clone());
-        let base = Rc::new((layer, entries));
+        let base = Arc::new((layer, entries));
         self.base = Some(base.clone());
         base
     }
@@ -147,23 +174,34 @@ impl<'r> Lowering<'_, 'r> {
         self.objects.insert(&Layer { services })
     }
 
-    fn entries(&mut self, hosts: BTreeSet<Host>, client: &Client<'_>) -> BTreeMap<Text, Digest> {
-        let entry = |host: Host| Some((host.clone(), self.service(&host, client)?));
+    fn entries<'h>(
+        &mut self,
+        hosts: impl IntoIterator<Item = &'h Host>,
+        client: &Client<'_>,
+    ) -> BTreeMap<Text, Digest> {
+        let entry = |host: &Host| Some((host.clone(), self.service(host, client)?));
         hosts.into_iter().filter_map(entry).collect()
     }
 
     /// Every host that is a service, or that a virtual service of sidecars names.
-    fn hosts(&self) -> BTreeSet<Host> {
+    fn hosts(&mut self) -> Arc<[Host]> {
+        if let Some(hosts) = &self.hosts {
+            return hosts.clone();
+        }
         let services = self.mesh.services.iter().map(|service| service.host.clone());
         let routed = self.mesh.routings.iter().filter(|routing| routing.gateways.contains("mesh"));
-        services.chain(routed.flat_map(|routing| routing.hosts.iter().cloned())).collect()
+        let mut hosts: Vec<Host> = services.chain(routed.flat_map(|routing| routing.hosts.iter().cloned())).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        self.hosts.insert(hosts.into()).clone()
     }
 
     fn layer_of_namespace(&mut self, namespace: &Text, base: &BTreeMap<Text, Digest>) -> Option<Link<Layer>> {
         if let Some(layer) = self.layers.get(namespace) {
             return *layer;
         }
-        let hosts = self.special().get(namespace).cloned().unwrap_or_default();
+        let special = self.special();
+        let hosts = special.get(namespace).into_iter().flatten();
         let nobody = LabelSet::new();
         let client = Client { namespace, labels: &nobody, gateway: "mesh" };
         let mut entries = self.entries(hosts, &client);
@@ -180,53 +218,37 @@ impl<'r> Lowering<'_, 'r> {
             return None;
         }
         let governed = |host: &Host| looking.iter().any(|looked| covers(looked, host));
-        let hosts: BTreeSet<Host> = self.hosts().into_iter().filter(governed).collect();
-        let entries = self.entries(hosts, &Client { namespace, labels, gateway: "mesh" });
+        let hosts = self.hosts();
+        let entries =
+            self.entries(hosts.iter().filter(|host| governed(host)), &Client { namespace, labels, gateway: "mesh" });
         if entries.is_empty() { None } else { Some(self.layer(entries)) }
     }
 
     /// The hosts of virtual services of sidecars that look at labels of the client.
-    fn looked_at(&mut self) -> Rc<Vec<Host>> {
+    fn looked_at(&mut self) -> Arc<Vec<Host>> {
         if let Some(hosts) = &self.looked_at {
             return hosts.clone();
         }
         let routings = self.mesh.routings.iter().filter(|it| it.gateways.contains("mesh") && it.looks_at_labels());
-        let hosts: Rc<Vec<Host>> = Rc::new(routings.flat_map(|routing| routing.hosts.iter().cloned()).collect());
+        let hosts: Arc<Vec<Host>> = Arc::new(routings.flat_map(|routing| routing.hosts.iter().cloned()).collect());
         self.looked_at = Some(hosts.clone());
         hosts
     }
 
     /// For each namespace, the hosts that something there, or something exported to it, gives another meaning.
-    fn special(&mut self) -> &BTreeMap<Text, BTreeSet<Text>> {
-        if self.special.is_none() {
-            self.special = Some(self.find_special());
-        }
-        self.special.get_or_insert_default()
+    fn special(&mut self) -> Arc<BTreeMap<Text, BTreeSet<Text>>> {
+        let hosts = self.hosts();
+        let special = self.special.take().unwrap_or_else(|| Arc::new(self.find_special(&hosts)));
+        self.special.insert(special).clone()
     }
 
-    fn find_special(&self) -> BTreeMap<Text, BTreeSet<Text>> {
-        let hosts = self.hosts();
+    fn find_special(&self, hosts: &[Host]) -> BTreeMap<Text, BTreeSet<Text>> {
         let mut special: BTreeMap<Text, BTreeSet<Text>> = BTreeMap::new();
         // Namespaces in which a host itself differs: its visibility, its rules of traffic, its rivals.
-        let mut of_host: BTreeMap<&Host, BTreeSet<Text>> = BTreeMap::new();
-        for host in &hosts {
-            let mut namespaces = BTreeSet::new();
-            let ids = self.mesh.services_of(host);
-            for service in ids.iter().map(|id| self.mesh.service(*id)) {
-                namespaces.extend(service.visibility.named().cloned());
-                if 1 < ids.len() {
-                    namespaces.insert(service.namespace.clone());
-                }
-            }
-            let wild =
-                self.mesh.wildcard_traffic().iter().filter(|(wide, _)| covers(wide, host)).map(|(_, number)| number);
-            for traffic in self.mesh.traffic_of(host).iter().chain(wild).map(|number| &self.mesh.traffic[*number]) {
-                namespaces.insert(traffic.of.namespace().clone());
-                namespaces.extend(traffic.visibility.named().cloned());
-            }
-            of_host.insert(host, namespaces);
-        }
-        for host in &hosts {
+        let differs = threads::each(hosts, |host| self.differs(host));
+        let of_host: HashMap<&Host, BTreeSet<Text>> =
+            hosts.iter().zip(differs).filter(|(_, namespaces)| !namespaces.is_empty()).collect();
+        for host in hosts {
             let mut namespaces = of_host.get(host).cloned().unwrap_or_default();
             let wild =
                 self.mesh.wildcard_routings().iter().filter(|(wide, _)| covers(wide, host)).map(|(_, number)| number);
@@ -243,6 +265,33 @@ impl<'r> Lowering<'_, 'r> {
             }
         }
         special
+    }
+
+    /// The namespaces in which another service is meant by a host, or other rules of traffic govern it, than where nothing
+    /// is known of the client.
+    fn differs(&self, host: &Host) -> BTreeSet<Text> {
+        let ids = self.mesh.services_of(host);
+        let mut namespaces = BTreeSet::new();
+        for service in ids.iter().map(|id| self.mesh.service(*id)) {
+            namespaces.extend(service.visibility.named().cloned());
+            if 1 < ids.len() {
+                namespaces.insert(service.namespace.clone());
+            }
+        }
+        let wild = self.mesh.wildcard_traffic().iter().filter(|(wide, _)| covers(wide, host)).map(|(_, number)| number);
+        for traffic in self.mesh.traffic_of(host).iter().chain(wild).map(|number| &self.mesh.traffic[*number]) {
+            namespaces.insert(traffic.of.namespace().clone());
+            namespaces.extend(traffic.visibility.named().cloned());
+        }
+        let meant = |namespace: &str| {
+            let id = self.mesh.service_named(host, namespace);
+            (id, id.map(|id| governing(self.mesh, self.mesh.service(id), namespace).rules))
+        };
+        if !namespaces.is_empty() {
+            let unknown = meant("");
+            namespaces.retain(|namespace| meant(namespace) != unknown);
+        }
+        namespaces
     }
 
     /// What one host means to a client; none if it means nothing.

@@ -14,6 +14,7 @@ use super::Lowering;
 use super::cluster::protocol;
 use super::route::Portless;
 use crate::origins::Source;
+use crate::threads;
 
 /// A workload that a view is made for: one that is declared, or one that somebody only describes.
 pub(crate) struct Subject<'w> {
@@ -26,10 +27,25 @@ pub(crate) struct Subject<'w> {
 impl<'r> Lowering<'_, 'r> {
     /// The views of all workloads in the mesh, by `namespace/name`.
     pub(super) fn views(&mut self) -> BTreeMap<Text, Digest> {
-        let workloads = self.mesh.workloads.iter().filter(|workload| workload.meshed);
-        workloads
-            .map(|workload| (format!("{}/{}", workload.namespace, workload.name).into(), self.view(workload)))
-            .collect()
+        let workloads: Vec<_> = self.mesh.workloads.iter().filter(|workload| workload.meshed).collect();
+        self.prepare();
+        let this = &*self;
+        let made = threads::fold(
+            &workloads.chunks(64).collect::<Vec<_>>(),
+            || (this.fork(), Vec::new()),
+            |(lowering, views), some| {
+                let view = |workload: &&Workload<'_>| {
+                    (format!("{}/{}", workload.namespace, workload.name).into(), lowering.view(workload))
+                };
+                views.extend(some.iter().map(view));
+            },
+        );
+        let mut views = BTreeMap::new();
+        for (lowering, of_some) in made {
+            self.join(lowering);
+            views.extend(of_some);
+        }
+        views
     }
 
     fn view(&mut self, workload: &Workload<'_>) -> Digest {

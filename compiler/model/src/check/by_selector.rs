@@ -1,6 +1,6 @@
 //! Which services select a workload, found by one of the labels that they ask for.
 
-use std::collections::HashMap;
+use crate::labels::HashMap;
 
 use crate::mesh::Mesh;
 use crate::{EndpointKind, Pod, Service};
@@ -12,7 +12,7 @@ pub(super) struct BySelector<'m, 'r> {
 
 impl<'m, 'r> BySelector<'m, 'r> {
     pub(super) fn of(mesh: &'m Mesh<'r>) -> BySelector<'m, 'r> {
-        let mut asking: HashMap<_, Vec<_>> = HashMap::new();
+        let mut asking: HashMap<_, Vec<_>> = HashMap::default();
         for service in mesh.services.iter().filter(|service| service.kubernetes) {
             let EndpointKind::Selector(selector) = service.endpoints else { continue };
             let Some((name, value)) = selector.iter().next() else { continue };

@@ -28,7 +28,8 @@ pub(super) fn read(text: &Arc<str>, chunk: Range<usize>) -> Option<Tree> {
     let bytes = text[chunk.clone()].as_bytes();
     let base = u32::try_from(chunk.start).ok()?;
     u32::try_from(chunk.end).ok()?;
-    let mut walk = Walk { bytes, at: 0, base, builder: TreeBuilder::new(text.clone()), keys: Vec::new() };
+    let mut walk =
+        Walk { bytes, at: 0, base, builder: TreeBuilder::for_bytes(text.clone(), bytes.len()), keys: Vec::new() };
     match walk.document() {
         Ok(()) => Some(walk.builder.finish()),
         Err(Unsure) => None,

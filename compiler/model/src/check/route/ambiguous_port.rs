@@ -51,7 +51,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for to in destinations(mesh) {
+    for (routing, to) in destinations(mesh) {
         let (None, Some(service)) = (&to.destination.port, to.service) else { continue };
         let service = mesh.service(service);
         if service.ports.len() < 2 {
@@ -60,7 +60,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         let ports: Vec<String> = service.ports.iter().map(|port| port.number.to_string()).collect();
         let message = format!("`{}` has {} ports: {}", to.destination.host.value, ports.len(), ports.join(", "));
         let help = format!("add `port: {{number: {}}}`, or another of them", ports[0]);
-        let problem = about(&to.routing.of, &RULE, to.destination.host.span, message, help);
+        let problem = about(&routing.of, &RULE, to.destination.host.span, message, help);
         problems.push(Problem { label: "which port?".into(), ..problem });
     }
 }

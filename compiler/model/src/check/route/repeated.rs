@@ -3,7 +3,7 @@
 //! Owns: when two matches are the same, and when one prefix takes all that another would.
 //! The comparison is Istio's: matches are equal if they say the same, and prefixes are compared as text.
 
-use std::collections::HashMap;
+use crate::labels::HashMap;
 
 use taut_resources::{At, HttpMatch, Labels, MatchBy, Named, StringMatch, TcpMatch, TlsMatch, VirtualService};
 use taut_source::{Span, Text};
@@ -36,9 +36,12 @@ struct Rule<'r> {
 /// Looks through all rules of a virtual service.
 pub(super) fn repeated(spec: &VirtualService) -> Findings {
     let mut findings = Findings::default();
+    // A lone match repeats nothing: what it says need not be written down.
+    let lone = spec.http.iter().map(|rule| rule.matches.len()).sum::<usize>() < 2;
+    let key = |it| if lone { String::new() } else { http_key(it) };
     let http = spec.http.iter().map(|rule| Rule {
         at: rule.span,
-        matches: rule.matches.iter().map(|it| (it.span, http_key(it), Some(it))).collect(),
+        matches: rule.matches.iter().map(|it| (it.span, key(it), Some(it))).collect(),
     });
     let tls = spec.tls.iter().map(|rule| Rule {
         at: rule.span,
@@ -55,7 +58,7 @@ pub(super) fn repeated(spec: &VirtualService) -> Findings {
 }
 
 fn look_through(rules: &[Rule<'_>], findings: &mut Findings) {
-    let mut seen: HashMap<&str, Span> = HashMap::new();
+    let mut seen: HashMap<&str, Span> = HashMap::default();
     let mut prefixes: Vec<(&HttpMatch, &str)> = Vec::new();
     let mut everything: Option<Span> = None;
     for rule in rules {

@@ -47,8 +47,8 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for to in destinations(mesh).filter(|to| to.service.is_none()) {
-        let of = &to.routing.of;
+    for (routing, to) in destinations(mesh).filter(|(_, to)| to.service.is_none()) {
+        let of = &routing.of;
         let written = &to.destination.host;
         let message = match written.as_str() == to.host.as_str() {
             true => format!("no service has the host `{}`", to.host),

@@ -47,7 +47,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for to in destinations(mesh) {
+    for (routing, to) in destinations(mesh) {
         let (Some(port), Some(service)) = (&to.destination.port, to.service) else { continue };
         let service = mesh.service(service);
         if service.port(port.number.0).is_some() {
@@ -61,7 +61,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
             reftype: Some("host:port"),
             label: "this port".into(),
             related: vec![related(declared, "the service is declared here")],
-            ..about(&to.routing.of, &RULE, port.number.span, message, help)
+            ..about(&routing.of, &RULE, port.number.span, message, help)
         });
     }
 }

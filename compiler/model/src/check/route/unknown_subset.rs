@@ -64,7 +64,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for to in destinations(mesh) {
+    for (routing, to) in destinations(mesh) {
         let Some(subset) = to.destination.subset.as_ref().filter(|subset| !subset.is_empty()) else { continue };
         let wild = mesh.wildcard_traffic().iter().filter(|(host, _)| covers(host, &to.host)).map(|(_, number)| number);
         let rules: Vec<_> = mesh.traffic_of(&to.host).iter().chain(wild).map(|number| &mesh.traffic[*number]).collect();
@@ -89,7 +89,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
             }),
             label: "this subset".into(),
             related: places.take(RELATED_MAX).collect(),
-            ..about(&to.routing.of, &RULE, subset.span, message, help)
+            ..about(&routing.of, &RULE, subset.span, message, help)
         });
     }
 }

@@ -1,6 +1,6 @@
 //! Which Services a Deployment stands behind.
 
-use std::collections::HashMap;
+use crate::labels::HashMap;
 
 use taut_resources::Service;
 
@@ -12,7 +12,7 @@ pub(super) fn deployments_behind_several<'m, 'r>(
     mesh: &'m Mesh<'r>,
 ) -> impl Iterator<Item = (&'m Pod<'r>, Vec<&'m Of<'r, Service>>)> {
     // By one of the labels that a service asks for: the others are compared only then.
-    let mut asking: HashMap<(&str, &str, &str), Vec<&Of<'r, Service>>> = HashMap::new();
+    let mut asking: HashMap<(&str, &str, &str), Vec<&Of<'r, Service>>> = HashMap::default();
     for service in &mesh.inventory.services {
         let Some((name, value)) = service.spec.selector.iter().next() else { continue };
         asking.entry((service.namespace(), name, value)).or_default().push(service);

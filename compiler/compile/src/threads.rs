@@ -1,0 +1,69 @@
+//! The same work on each of many things, on as many threads as the machine has.
+//!
+//! Invariant: what comes of it does not depend on how many there are: every result is of one thing alone.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+/// The most threads: beyond these the parts that are done in order take longer than the rest.
+const THREADS_MAX: usize = 16;
+
+/// How many things a thread takes at once: few enough that the last ones end together.
+const SHARE: usize = 32;
+
+/// What the work makes of each thing, in their order.
+pub(crate) fn each<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let share = SHARE.min(things.len().div_ceil(64)).max(1);
+    let made = fold(&things.chunks(share).enumerate().collect::<Vec<_>>(), Vec::new, |made, &(number, things)| {
+        made.push((number, things.iter().map(&work).collect::<Vec<R>>()));
+    });
+    let mut made: Vec<(usize, Vec<R>)> = made.into_iter().flatten().collect();
+    made.sort_unstable_by_key(|(number, _)| *number);
+    made.into_iter().flat_map(|(_, made)| made).collect()
+}
+
+/// Every thread begins with a value and adds to it what it makes of the things that fall to it. Which these are is chance:
+/// what is added together in the end may not depend on it.
+pub(crate) fn fold<T: Sync, S: Send>(
+    things: &[T],
+    begin: impl Fn() -> S + Sync,
+    add: impl Fn(&mut S, &T) + Sync,
+) -> Vec<S> {
+    let next = AtomicUsize::new(0);
+    let run = || {
+        let mut made = begin();
+        while let Some(thing) = things.get(next.fetch_add(1, Ordering::Relaxed)) {
+            add(&mut made, thing);
+        }
+        made
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX).min(things.len());
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let mut made = vec![run()];
+        for other in others {
+            made.push(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        made
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_stand_in_the_order_of_the_things() {
+        for count in [0, 1, 7, 1_000] {
+            let things: Vec<usize> = (0..count).collect();
+            assert_eq!(each(&things, |thing| thing * 2), things.iter().map(|thing| thing * 2).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn everything_is_done_once() {
+        let sums = fold(&(0..1_000_u64).collect::<Vec<_>>(), || 0, |sum, thing| *sum += thing);
+        assert_eq!(sums.into_iter().sum::<u64>(), 499_500);
+    }
+}
