@@ -120,6 +120,8 @@ pub struct Converted {
     pub traffic: Vec<MadeTraffic>,
     /// What a controller would report.
     pub statuses: Vec<Status>,
+    /// Gateways of classes that are not run, and where they name them.
+    pub not_run: Vec<(usize, Span)>,
     /// Each reference of a route that is broken; a condition names the last alone.
     pub broken: Vec<Broken>,
     /// Parts of objects that do nothing, though no condition says so: where, and why.

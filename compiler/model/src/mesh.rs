@@ -136,6 +136,8 @@ pub struct Mesh<'r> {
     pub entrances: Vec<Entrance<'r>>,
     /// What a controller would report of objects of the Gateway API.
     pub statuses: Vec<(&'r Resource, &'r Status)>,
+    /// Gateways of classes that are not run, and where they name them.
+    pub not_run: Vec<(&'r Resource, taut_source::Span)>,
     /// References of routes that lead nowhere.
     pub broken: Vec<(&'r Resource, &'r Broken)>,
     /// Parts of objects that do nothing: where, and why.
@@ -203,6 +205,7 @@ pub fn resolve<'r>(
         gateways: Vec::new(),
         entrances: Vec::new(),
         statuses: Vec::new(),
+        not_run: Vec::new(),
         broken: Vec::new(),
         unused: Vec::new(),
         peer_authentications: Vec::new(),
@@ -287,6 +290,7 @@ impl<'r> Mesh<'r> {
             made: true,
         }));
         self.statuses = converted.statuses.iter().map(|status| (&resources[status.resource], status)).collect();
+        self.not_run = converted.not_run.iter().map(|(number, span)| (&resources[*number], *span)).collect();
         self.broken = converted.broken.iter().map(|broken| (&resources[broken.resource], broken)).collect();
         let unused = converted.unused.iter();
         self.unused = unused.map(|(number, span, why)| (&resources[*number], *span, why.as_str())).collect();

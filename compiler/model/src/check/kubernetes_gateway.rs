@@ -2,9 +2,11 @@
 
 mod invalid_listener;
 mod listener_conflict;
+mod listener_dropped;
 mod not_accepted;
 mod not_attached;
 mod not_programmed;
+mod not_run;
 mod old_definitions;
 mod policy_not_accepted;
 mod routes;
@@ -17,9 +19,11 @@ use crate::check::Check;
 pub(super) const CHECKS: &[Check] = &[
     invalid_listener::CHECK,
     listener_conflict::CHECK,
+    listener_dropped::CHECK,
     not_accepted::CHECK,
     not_attached::CHECK,
     not_programmed::CHECK,
+    not_run::CHECK,
     old_definitions::CHECK,
     policy_not_accepted::CHECK,
     selected_by_labels::CHECK,

@@ -68,7 +68,15 @@ pub(crate) fn precedence(rule: &Rule) -> impl Ord + use<> {
 
 /// The rules of an HTTPRoute.
 pub(crate) fn http_rules(world: &World<'_>, route: &Numbered<'_, HttpRoute>) -> Rules {
-    Rules::collect(route.of.spec.rules.iter().enumerate().map(|(index, rule)| http_rule(world, route, index, rule)))
+    let (of, spec) = (route.of, route.of.spec);
+    if spec.rules.is_empty() {
+        // The API server fills in a rule for every request, which then has nobody to ask.
+        let who = From_ { kind: "HTTPRoute", namespace: of.namespace() };
+        let made = rule(named(of.name(), of.namespace(), 0, None), spec.span);
+        let matches = vec![alternative(MatchBy::Below("/".into()), spec.span)];
+        return Rules::collect([finish(world, route.number, who, made, Filtered::default(), &[], matches)].into_iter());
+    }
+    Rules::collect(spec.rules.iter().enumerate().map(|(index, rule)| http_rule(world, route, index, rule)))
 }
 
 fn named(route: &str, namespace: &str, index: usize, own: Option<&At<Text>>) -> Text {

@@ -66,6 +66,9 @@ pub(crate) fn convert(world: &World<'_>, made: &mut Converted) -> Vec<Parent> {
             made.statuses.push(remote(gateway));
             continue;
         }
+        if matches!(class, Class::Waypoint | Class::EastWest) {
+            made.not_run.push((gateway.number, gateway.of.spec.gateway_class_name.span));
+        }
         one(world, gateway, class, made, &mut parents);
     }
     parents

@@ -127,6 +127,10 @@ pub(super) fn check_distinct(listeners: &[Listener], cx: &mut Reader<'_>) {
 impl Listener {
     fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
         let protocol = self.protocol.as_str();
+        if matches!(protocol, "TLS" | "TCP") {
+            let message = format!("the protocol `{protocol}` is not carried to the data plane");
+            cx.say(&rules::UNSUPPORTED_VALUE, self.protocol.span, message, "use HTTP or HTTPS");
+        }
         let mode = self.tls.as_ref().and_then(|tls| tls.mode);
         match (protocol, &self.tls) {
             ("HTTP" | "TCP" | "UDP", Some(tls)) => {

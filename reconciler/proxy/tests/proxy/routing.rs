@@ -155,6 +155,13 @@ async fn what_cannot_be_routed_says_why() {
     });
     let at = shop.sidecar.address();
     assert_eq!(get(at, "orders", "/").await.status, 503, "the rule's cluster does not exist");
+    shop.activate(|objects| {
+        let mut missing = rule(&[(&cluster("v1"), 1)], objects);
+        forward(&mut missing).destinations[0].target = Target::Missing("outbound|8080|v3|orders".into());
+        forward(&mut missing).missing_status = 500;
+        vec![missing]
+    });
+    assert_eq!(get(at, "orders", "/").await.status, 500, "the rule says with which status");
     let unknown = get(at, "api.example.com", "/").await;
     assert_eq!(unknown.status, 502);
     assert!(unknown.body.contains("`api.example.com` on port 8080: add a ServiceEntry"), "{}", unknown.body);
