@@ -1,6 +1,8 @@
 //! What holds for the whole mesh (semantics.md §15).
 
-use taut_resources::{At, HttpRetry, LocalityBalancing, MeshConfig, MeshOutboundMode, Normalization};
+use taut_resources::{
+    At, ExtensionProvider, HttpRetry, LocalityBalancing, MeshConfig, MeshOutboundMode, Normalization,
+};
 
 use crate::Text;
 
@@ -33,6 +35,8 @@ pub struct Settings {
     pub destination_rule_export_to: Vec<Text>,
     /// Balancing by locality where no rule says; on if missing.
     pub locality: Option<LocalityBalancing>,
+    /// Those whom CUSTOM policies may ask, and others.
+    pub providers: Vec<ExtensionProvider>,
     /// The names of providers that CUSTOM policies may ask.
     pub authorizers: Vec<Text>,
 }
@@ -54,6 +58,7 @@ impl Default for Settings {
             virtual_service_export_to: Vec::new(),
             destination_rule_export_to: Vec::new(),
             locality: None,
+            providers: Vec::new(),
             authorizers: Vec::new(),
         }
     }
@@ -90,6 +95,7 @@ impl Settings {
         settings.service_export_to = texts(&config.default_service_export_to);
         settings.virtual_service_export_to = texts(&config.default_virtual_service_export_to);
         settings.destination_rule_export_to = texts(&config.default_destination_rule_export_to);
+        settings.providers.clone_from(&config.extension_providers);
         let asks = config
             .extension_providers
             .iter()
