@@ -1,7 +1,8 @@
 //! What holds for the whole mesh (semantics.md §15).
 
 use taut_resources::{
-    At, HttpRetry, IngressControllerMode, LocalityBalancing, MeshConfig, MeshOutboundMode, Normalization,
+    At, ExtensionProvider, HttpRetry, IngressControllerMode, LocalityBalancing, MeshConfig, MeshOutboundMode,
+    Normalization,
 };
 
 use crate::Text;
@@ -35,6 +36,8 @@ pub struct Settings {
     pub destination_rule_export_to: Vec<Text>,
     /// Balancing by locality where no rule says; on if missing.
     pub locality: Option<LocalityBalancing>,
+    /// Those whom CUSTOM policies may ask, and others.
+    pub providers: Vec<ExtensionProvider>,
     /// The names of providers that CUSTOM policies may ask.
     pub authorizers: Vec<Text>,
     /// Which Ingresses are the mesh's.
@@ -64,6 +67,7 @@ impl Default for Settings {
             virtual_service_export_to: Vec::new(),
             destination_rule_export_to: Vec::new(),
             locality: None,
+            providers: Vec::new(),
             authorizers: Vec::new(),
             ingress_mode: IngressControllerMode::Strict,
             ingress_class: "istio".into(),
@@ -116,6 +120,7 @@ impl Settings {
         settings.service_export_to = texts(&config.default_service_export_to);
         settings.virtual_service_export_to = texts(&config.default_virtual_service_export_to);
         settings.destination_rule_export_to = texts(&config.default_destination_rule_export_to);
+        settings.providers.clone_from(&config.extension_providers);
         let asks = config
             .extension_providers
             .iter()

@@ -21,7 +21,7 @@ keyword! {
         /// It is noted.
         Audit = "AUDIT";
         /// Another service is asked.
-        Custom = "CUSTOM", refused("use ALLOW or DENY");
+        Custom = "CUSTOM";
     }
 }
 
@@ -39,7 +39,7 @@ message! {
         /// Any of these matches. None at all match nothing; an empty rule matches everything.
         rules: Option<Vec<AuthzRule>> = "rules", items(..=512);
         /// Who is asked by CUSTOM.
-        provider: Option<AuthzProvider> = "provider", refused("use ALLOW or DENY");
+        provider: Option<AuthzProvider> = "provider";
     }
     where at_most_one("selector", "targetRef", "targetRefs"), check(AuthorizationPolicy::check);
 }

@@ -122,7 +122,7 @@ message! {
         /// Whether the proxies look peers up.
         verify_certificate_at_client: Option<At<bool>> = "verifyCertificateAtClient", inert("certificates are always verified");
         /// Who is told and asked.
-        extension_providers: Vec<ExtensionProvider> = "extensionProviders", refused("there are no providers: leave it out");
+        extension_providers: Vec<ExtensionProvider> = "extensionProviders";
         /// Which of them, where nothing is said.
         default_providers: Option<DefaultProviders> = "defaultProviders", refused("there are no providers: leave it out");
         /// Which namespaces count; all if empty.

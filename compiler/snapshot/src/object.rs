@@ -20,8 +20,8 @@ mod view;
 
 pub use authority::Authority;
 pub use authz::{
-    AuthzRule, Clause, Conjunction, CustomPolicy, HeaderTest, IpBlock, Policy, PolicySet, ServiceAccountTest, Test,
-    TextTest,
+    Asks, Authorizer, AuthzRule, Clause, Conjunction, CustomPolicy, HeaderTest, HttpAsk, IpBlock, Policy, PolicySet,
+    ServiceAccountTest, Test, TextTest,
 };
 pub use certificate::Certificate;
 pub use cluster::{

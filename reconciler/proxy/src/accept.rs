@@ -352,7 +352,7 @@ impl Accepted {
         let connection = self.connection(tls, false);
         let mut carrying = Carrying::new(&connection, world, heading.rule, heading.upstream.service);
         if !connection.role.is_outbound()
-            && let Err(reply) = authorize(world, &connection, port, None)
+            && let Err(reply) = authorize(world, &connection, port, None, false)
         {
             carrying.denied(reply.details);
             carrying.ended_at_once(&connection);

@@ -10,7 +10,8 @@ use crate::headers;
 use crate::reply::Reply;
 use crate::world::World;
 
-/// Asks the policies. Without a request, the connection carries bytes that are not HTTP.
+/// Asks the policies. Without a request, the connection carries bytes that are not HTTP. `asked` says that whoever is to be
+/// asked about it has let it pass.
 ///
 /// # Errors
 /// With what an HTTP client is told if it may not.
@@ -19,6 +20,7 @@ pub(crate) fn authorize(
     connection: &Connection,
     port: u16,
     request: Option<&Request<'_>>,
+    asked: bool,
 ) -> Result<(), Box<Reply>> {
     let peer = Peer {
         identity: connection.peer().map(|peer| peer.id.as_str()),
@@ -39,8 +41,8 @@ pub(crate) fn authorize(
     if watched.would_deny {
         counters.dry_run_denials.add_one();
     }
-    // Nobody can be asked here yet (CUSTOM is refused when a mesh is compiled): what is to be asked about is not let in.
-    if let Some((policy, _)) = world.tables.policies.asked(&peer, request).next() {
+    // Nobody is asked about bytes: those are not let in.
+    if let Some((policy, _)) = world.tables.policies.asked(&peer, request).next().filter(|_| !asked) {
         counters.denials.add_one();
         return Err(Box::new(Reply::denied(Some(policy))));
     }
@@ -56,7 +58,7 @@ pub(crate) fn authorize(
 /// The client's address. `x-forwarded-for` is believed where this proxy has written to it itself, or where it came over the
 /// mesh's mTLS: there its end was written by whoever is at the other end. As many of its last entries as there are trusted
 /// proxies in front are passed over (Envoy's `xff_num_trusted_hops`). Over plaintext nobody is believed.
-fn client(connection: &Connection, request: &Request<'_>) -> IpAddr {
+pub(crate) fn client(connection: &Connection, request: &Request<'_>) -> IpAddr {
     let own = connection.remote.ip();
     let believed = matches!(connection.role, Role::Gateway { .. }) || connection.peer().is_some();
     if !believed {

@@ -56,15 +56,18 @@ struct Asking<'r> {
     parts: &'r Parts,
     host: &'r Host<'static>,
     request: Request<'r>,
+    /// Whether whoever is to be asked about it has let it pass.
+    asked: bool,
 }
 
-/// Decides a request.
+/// Decides a request. `asked` says that whoever is to be asked about it has let it pass.
 pub(crate) fn decide<'w>(
     world: &'w World,
     connection: &Connection,
     parts: &Parts,
     host: &Host<'static>,
     token: Option<&Token>,
+    asked: bool,
     record: &mut Record,
 ) -> Decision<'w> {
     if parts.method == Method::CONNECT {
@@ -82,7 +85,7 @@ pub(crate) fn decide<'w>(
         query: parts.uri.query(),
         headers: &headers,
     };
-    let asking = Asking { connection, parts, host, request };
+    let asking = Asking { connection, parts, host, request, asked };
     match connection.role {
         Role::Inbound { port, .. } => inbound(world, &asking, port, record),
         // The application's own requests are plain HTTP to the mesh, however they leave.
@@ -100,7 +103,7 @@ pub(crate) fn decide<'w>(
 fn inbound<'w>(world: &'w World, asking: &Asking<'_>, port: u16, record: &mut Record) -> Decision<'w> {
     let Some(inbound) = world.inbound.get(&port) else { return Reply::no_route().into() };
     record.key.service = inbound.upstream.service;
-    if let Err(reply) = authorize(world, asking.connection, port, Some(&asking.request)) {
+    if let Err(reply) = authorize(world, asking.connection, port, Some(&asking.request), asking.asked) {
         return Decision::from(*reply);
     }
     name_route(record, "default");
@@ -198,7 +201,7 @@ fn at_host<'w>(
 fn gateway<'w>(world: &'w World, asking: &Asking<'_>, port: u16, record: &mut Record) -> Decision<'w> {
     let connection = asking.connection;
     let Some(listener) = world.listener(port) else { return Reply::no_route().into() };
-    if let Err(reply) = authorize(world, connection, port, Some(&asking.request)) {
+    if let Err(reply) = authorize(world, connection, port, Some(&asking.request), asking.asked) {
         return Decision::from(*reply);
     }
     let server = listener.server(connection.server_name().map(AsRef::as_ref));

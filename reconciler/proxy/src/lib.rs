@@ -19,6 +19,7 @@ mod pace;
 mod stream;
 
 mod authorize;
+mod consult;
 mod decision;
 mod exchange;
 mod headers;

@@ -85,6 +85,18 @@ impl Reply {
         Reply { details: Details::Denied(policy.cloned()), ..reply }
     }
 
+    /// A service that was asked about it refuses it, in its own words.
+    pub(crate) fn refused_elsewhere(status: StatusCode, headers: HeaderMap, body: Vec<u8>) -> Reply {
+        let reply = Reply::new(status, Flags::REFUSED_ELSEWHERE, "ext_authz_denied", "");
+        Reply { headers, body: Cow::Owned(body), ..reply }
+    }
+
+    /// Nobody answered who was to be asked about it.
+    pub(crate) fn nobody_answered(status: u16) -> Reply {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
+        Reply::new(status, Flags::REFUSED_ELSEWHERE, "ext_authz_error", "")
+    }
+
     /// Its token is no good (Envoy's `jwt_authn`).
     pub(crate) fn bad_token(bad: Bad, challenge: Option<HeaderValue>) -> Reply {
         let status = if bad == Bad::Audience { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };

@@ -15,6 +15,7 @@ use hyper::upgrade::OnUpgrade;
 use taut_snapshot::object::MtlsMode;
 
 use crate::config::Role;
+use crate::consult::consult;
 use crate::decision::{Decision, decide};
 use crate::downstream::Connection;
 use crate::drain::Stage;
@@ -71,17 +72,35 @@ pub(crate) async fn serve(
     let introduced = prepare(&connection, &mut parts, &mut exchange.record);
     let host = Host::of(&parts.uri, &parts.headers);
     let token = check_token(&world, &connection, &mut parts);
+    let asked = match (&host, &token) {
+        (Some(host), Ok(token)) => consult(&world, &connection, &parts, host, token.as_ref()).await,
+        _ => Ok(None),
+    };
+    let (asked, refusal) = asked.map_or_else(|refusal| (None, Some(refusal)), |asked| (asked, None));
+    if let Some(passing) = asked.as_ref().filter(|passing| passing.before_routing) {
+        passing.change(&mut parts.headers);
+    }
+    let record = &mut exchange.record;
     let decision = match (&host, &token) {
-        (Some(host), Ok(token)) => decide(&world, &connection, &parts, host, token.as_ref(), &mut exchange.record),
+        (Some(host), Ok(token)) => match refusal {
+            Some(refusal) => (*refusal).into(),
+            None => decide(&world, &connection, &parts, host, token.as_ref(), asked.is_some(), record),
+        },
         (None, _) => Reply::bad_request("invalid_host").into(),
         (Some(_), Err(bad)) => {
             let challenge = token::challenge(&parts.headers, &parts.uri, connection.scheme(), bad);
             Reply::bad_token(*bad, challenge).into()
         }
     };
+    if let Some(passing) = asked.as_ref().filter(|passing| !passing.before_routing) {
+        passing.change(&mut parts.headers);
+    }
     let (decision, sharing) = come_to(decision, &mut exchange).await;
     let sharing = sharing.and_then(|policy| Some((policy, parts.headers.get(header::ORIGIN)?.clone())));
     let finish = |mut response: Response<Outgoing>| {
+        for (name, value) in asked.iter().flat_map(|passing| &passing.downstream) {
+            response.headers_mut().append(name, value.clone());
+        }
         if let Some((policy, origin)) = &sharing {
             headers::share_answer(response.headers_mut(), policy, origin);
         }

@@ -1,23 +1,36 @@
 //! Authorization policies become tests (semantics.md §11.4).
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use taut_model::policies_of;
-use taut_resources::{Action, At, AuthorizationPolicy, AuthzSource, Condition, Operation};
+use taut_model::{governing, policies_of};
+use taut_resources::{Action, At, AuthorizationPolicy, AuthzSource, Condition, ExtAuthzHttp, Operation};
 use taut_snapshot::Text;
 use taut_snapshot::format::codec::{Blob, Link};
 use taut_snapshot::object::{
-    AuthzRule, Clause, Conjunction, CustomPolicy, HeaderTest, IpBlock, Policy, PolicySet, ServiceAccountTest, Test,
-    TextTest,
+    Asks, Authorizer, AuthzRule, Clause, Conjunction, CustomPolicy, HeaderTest, HttpAsk, IpBlock, Policy, PolicySet,
+    ServiceAccountTest, Test, TextTest,
 };
 
 use super::Lowering;
 use crate::origins::Source;
 
+/// How long whoever is asked may take (Istio's default).
+const ANSWER_MS: u64 = 600_000;
+
+/// The status when nobody answers.
+const FORBIDDEN: u16 = 403;
+
 impl Lowering<'_, '_> {
     /// The policies of a workload; none if it has none.
     pub(super) fn policies(&mut self, namespace: &str, labels: &taut_model::LabelSet) -> Option<Link<PolicySet>> {
-        let mut set = PolicySet { deny: Vec::new(), allow: Vec::new(), custom: Vec::new(), audit: Vec::new() };
+        let mut set = PolicySet {
+            deny: Vec::new(),
+            allow: Vec::new(),
+            custom: Vec::new(),
+            audit: Vec::new(),
+            authorizers: Vec::new(),
+        };
         let mut sources = Vec::new();
         let mesh = self.mesh;
         for policy in policies_of(mesh, namespace, labels) {
@@ -47,9 +60,67 @@ impl Lowering<'_, '_> {
         set.allow.sort();
         set.audit.sort();
         set.custom.sort();
+        let names: BTreeSet<Text> = set.custom.iter().map(|it| it.provider.clone()).collect();
+        set.authorizers = names.iter().filter_map(|name| self.authorizer(name, namespace)).collect();
         let link = self.objects.insert(&set);
         self.origins.add(link.digest, sources);
         Some(link)
+    }
+}
+
+impl Lowering<'_, '_> {
+    /// Whoever is asked under a name, for a client of this namespace; none if the mesh has no such service.
+    fn authorizer(&mut self, name: &Text, namespace: &str) -> Option<Authorizer> {
+        let mesh = self.mesh;
+        let provider = mesh.settings.providers.iter().find(|provider| provider.name.value == *name)?;
+        let (service, port, timeout, fail_open, status, clear_route, how) =
+            match (&provider.envoy_ext_authz_http, &provider.envoy_ext_authz_grpc) {
+                (Some(it), _) => {
+                    let how = Asks::Http(http_ask(it));
+                    let status = &it.status_on_error;
+                    (&it.service, &it.port, it.timeout, it.fail_open, status, it.clear_route_cache, how)
+                }
+                (None, Some(it)) => {
+                    let status = &it.status_on_error;
+                    (&it.service, &it.port, it.timeout, it.fail_open, status, it.clear_route_cache, Asks::Grpc)
+                }
+                (None, None) => return None,
+            };
+        let (of, host) = service.split_once('/').map_or((None, service.as_str()), |(of, host)| (Some(of), host));
+        let host: Text = host.to_ascii_lowercase().into();
+        let id = match of {
+            Some(of) => *mesh.services_of(&host).iter().find(|id| mesh.service(**id).namespace == of)?,
+            None => mesh.service_named(&host, namespace)?,
+        };
+        let service = mesh.service(id);
+        let port = service.port(port.value.0)?;
+        let clusters = self.clusters(id, port, &governing(mesh, service, namespace));
+        let on = |flag: Option<At<bool>>| flag.is_some_and(|flag| flag.value);
+        Some(Authorizer {
+            name: name.clone(),
+            clusters,
+            how,
+            timeout_ms: timeout.map_or(ANSWER_MS, |timeout| timeout.value.0.as_millis()),
+            fail_open: on(fail_open),
+            status_on_error: status.as_ref().and_then(|status| status.parse().ok()).unwrap_or(FORBIDDEN),
+            clear_route: on(clear_route),
+        })
+    }
+}
+
+fn http_ask(from: &ExtAuthzHttp) -> HttpAsk {
+    let names = |names: &[At<Text>]| names.iter().map(|name| name.to_ascii_lowercase().into()).collect::<Vec<Text>>();
+    let old = &from.include_headers_in_check;
+    let shown =
+        if from.include_request_headers_in_check.is_empty() { old } else { &from.include_request_headers_in_check };
+    let added = from.include_additional_headers_in_check.iter();
+    HttpAsk {
+        path_prefix: from.path_prefix.as_ref().map(|prefix| prefix.value.clone()).unwrap_or_default(),
+        request_headers: names(shown),
+        added: added.map(|(name, value)| (name.to_ascii_lowercase().into(), value.clone())).collect(),
+        upstream_headers: names(&from.headers_to_upstream_on_allow),
+        deny_headers: names(&from.headers_to_downstream_on_deny),
+        allow_headers: names(&from.headers_to_downstream_on_allow),
     }
 }
 

@@ -96,7 +96,7 @@ message! {
         /// Further headers for it.
         include_additional_headers_in_check: Labels = "includeAdditionalHeadersInCheck";
         /// How much of the body it sees.
-        include_request_body_in_check: Option<AuthzBody> = "includeRequestBodyInCheck";
+        include_request_body_in_check: Option<AuthzBody> = "includeRequestBodyInCheck", refused("bodies are not shown: let the service ask for what it needs in headers");
         /// Its headers that the service sees.
         headers_to_upstream_on_allow: Vec<At<Text>> = "headersToUpstreamOnAllow";
         /// Its headers that the client sees when refused.
@@ -122,6 +122,6 @@ message! {
         /// Whether the route is chosen again.
         clear_route_cache: Option<At<bool>> = "clearRouteCache";
         /// How much of the body it sees.
-        include_request_body_in_check: Option<AuthzBody> = "includeRequestBodyInCheck";
+        include_request_body_in_check: Option<AuthzBody> = "includeRequestBodyInCheck", refused("bodies are not shown: let the service ask for what it needs in headers");
     }
 }

@@ -184,6 +184,12 @@ impl Policies {
 }
 
 impl Policies {
+    /// Whether anybody is ever to be asked.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.custom.iter().any(|(_, asked)| asked.is_some())
+    }
+
     /// Whom a request is to be asked about before anything else counts, and the policy that says so.
     pub fn asked<'p>(
         &'p self,
@@ -411,7 +417,7 @@ mod tests {
     const SHOP: &str = "spiffe://cluster.local/ns/shop/sa/orders";
 
     fn set(deny: Vec<object::Policy>, allow: Vec<object::Policy>) -> Policies {
-        Policies::new(&PolicySet { deny, allow, custom: vec![], audit: vec![] }).unwrap()
+        Policies::new(&PolicySet { deny, allow, custom: vec![], audit: vec![], authorizers: vec![] }).unwrap()
     }
 
     fn policy(name: &str, rules: Vec<AuthzRule>) -> object::Policy {
@@ -470,7 +476,13 @@ mod tests {
         assert_eq!(policies.watch(&peer(None), None), Watched { audited: false, would_deny: true });
         let nothing = object::Policy { dry_run: true, ..policy("a", vec![]) };
         assert!(set(vec![], vec![nothing]).watch(&peer(None), None).would_deny, "an ALLOW policy that nothing matches");
-        let audit = PolicySet { deny: vec![], allow: vec![], custom: vec![], audit: vec![policy("it", everything())] };
+        let audit = PolicySet {
+            deny: vec![],
+            allow: vec![],
+            custom: vec![],
+            audit: vec![policy("it", everything())],
+            authorizers: vec![],
+        };
         let audited = Policies::new(&audit).unwrap().watch(&peer(None), None);
         assert_eq!(audited, Watched { audited: true, would_deny: false });
         assert_eq!(set(vec![policy("d", everything())], vec![]).watch(&peer(None), None), Watched::default());

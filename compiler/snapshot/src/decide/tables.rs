@@ -11,8 +11,8 @@ use super::pattern::BadPattern;
 use super::route::{ClusterId, Forwarding, Router, ToDo};
 use crate::format::codec::Link;
 use crate::object::{
-    Certificate, Cluster, ClusterRef, ClusterSet, ConnectionTable, EgressPort, HostTable, Layer, Mesh, Protocol, Retry,
-    RouteTable, ServerTls, Service, Target, TokenSet, View,
+    Authorizer, Certificate, Cluster, ClusterRef, ClusterSet, ConnectionTable, EgressPort, HostTable, Layer, Mesh,
+    Protocol, Retry, RouteTable, ServerTls, Service, Target, TokenSet, View,
 };
 use crate::snapshot::{BadSnapshot, Objects, services_of};
 use crate::{Digest, Text};
@@ -28,6 +28,8 @@ pub struct Tables {
     pub services: Vec<ServiceEntry>,
     /// Who may ask it for what.
     pub policies: Policies,
+    /// Those whom policies may ask.
+    authorizers: Vec<(Authorizer, ClusterId)>,
     /// Which tokens it takes; it looks at none if missing.
     pub tokens: Option<TokenSet>,
     /// What it listens to as a gateway.
@@ -179,9 +181,14 @@ impl Tables {
         let egress = view.egress.as_ref();
         let through = egress.and_then(|egress| Some((egress.through?, &egress.subset)));
         let through = through.map(|(link, subset)| loader.cluster(link, subset)).transpose()?;
+        let mut authorizers = Vec::new();
         let policies = match view.policies {
             Some(link) => {
                 let set = objects.read(link)?;
+                for it in &set.authorizers {
+                    let cluster = loader.cluster(it.clusters, &Text::default())?;
+                    authorizers.push((it.clone(), cluster));
+                }
                 Policies::new(&set).map_err(|bad| meaning(link.digest, &bad))?
             }
             None => Policies::default(),
@@ -195,6 +202,7 @@ impl Tables {
             mesh,
             services,
             policies,
+            authorizers,
             tokens,
             listeners,
             clusters,
@@ -224,6 +232,12 @@ impl Tables {
     #[must_use]
     pub fn cluster_digest(&self, id: ClusterId) -> Digest {
         self.cluster_digests[id.0 as usize]
+    }
+
+    /// Whoever is asked under this name, and where that is.
+    #[must_use]
+    pub fn authorizer(&self, name: &str) -> Option<(&Authorizer, ClusterId)> {
+        self.authorizers.iter().find(|(it, _)| it.name == name).map(|(it, cluster)| (it, *cluster))
     }
 
     /// The cluster that traffic for unknown hosts goes through, if it passes and goes through one.

@@ -3,8 +3,8 @@
 //! Every attribute is one `Test`, so that a rule is plain logic: any of `from`, any of `to`, all of `when`; each of
 //! them clauses that all hold; a clause holds if any of its tests does, or, negated, if none does.
 
-use super::Links;
-use crate::format::codec::{Blob, choice, record};
+use super::{ClusterSet, Links};
+use crate::format::codec::{Blob, Link, choice, record};
 use crate::{Digest, Text};
 
 record! {
@@ -18,6 +18,56 @@ record! {
         pub custom: Vec<CustomPolicy> = 8,
         /// Requests that are noted.
         pub audit: Vec<Policy> = 9,
+        /// Those who are asked, by name.
+        pub authorizers: Vec<Authorizer> = 10,
+    }
+}
+
+record! {
+    /// A service that is asked whether requests may pass (semantics.md §11.6).
+    pub struct Authorizer {
+        /// The name that the mesh gives it.
+        pub name: Text = 1,
+        /// Where it is.
+        pub clusters: Link<ClusterSet> = 2,
+        /// How it is asked.
+        pub how: Asks = 3,
+        /// The most that its answer may take, in milliseconds; 0 means no limit.
+        pub timeout_ms: u64 = 4,
+        /// Whether requests pass when it does not answer.
+        pub fail_open: bool = 5,
+        /// The status of those that do not.
+        pub status_on_error: u16 = 6,
+        /// Whether the route is chosen by the headers that it has changed.
+        pub clear_route: bool = 7,
+    }
+}
+
+choice! {
+    /// How somebody is asked.
+    pub enum Asks {
+        /// By gRPC: `envoy.service.auth.v3.Authorization`.
+        Grpc = 0,
+        /// By a request like the one that it is asked about.
+        Http(HttpAsk) = 1,
+    }
+}
+
+record! {
+    /// Asking in HTTP. Names of headers are in lower case; `x-*` and `*-x` stand for many.
+    pub struct HttpAsk {
+        /// What stands before the path.
+        pub path_prefix: Text = 1,
+        /// The request's headers that are shown.
+        pub request_headers: Vec<Text> = 2,
+        /// Headers beside them.
+        pub added: Vec<(Text, Text)> = 3,
+        /// Headers of a yes that the upstream sees.
+        pub upstream_headers: Vec<Text> = 4,
+        /// Headers of a no that the client sees; all if there are none.
+        pub deny_headers: Vec<Text> = 5,
+        /// Headers of a yes that the client sees.
+        pub allow_headers: Vec<Text> = 6,
     }
 }
 
@@ -171,6 +221,6 @@ impl AuthzRule {
 
 impl Links for PolicySet {
     fn links(&self) -> Vec<Digest> {
-        Vec::new()
+        super::digests(self.authorizers.iter().map(|it| it.clusters))
     }
 }

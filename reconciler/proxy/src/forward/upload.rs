@@ -27,6 +27,8 @@ pub(crate) enum Upload {
     Empty,
     /// It comes from the client.
     Passing(Passing),
+    /// It is here as a whole.
+    Whole(Option<Bytes>),
     /// It is a copy of what comes from the client for somebody else.
     Copied(Copied),
 }
@@ -260,6 +262,7 @@ impl Body for Upload {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         match self.get_mut() {
             Upload::Empty => Poll::Ready(None),
+            Upload::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Upload::Copied(copied) => copied.poll_frame(cx),
             Upload::Passing(passing) => {
                 let polled = passing.poll_frame(cx);
@@ -273,7 +276,8 @@ impl Body for Upload {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Upload::Empty => true,
+            Upload::Empty | Upload::Whole(None) => true,
+            Upload::Whole(Some(_)) => false,
             Upload::Passing(passing) => passing.is_over(),
             Upload::Copied(copied) => copied.over,
         }
@@ -283,6 +287,7 @@ impl Body for Upload {
         let (source, sent) = match self {
             Upload::Passing(Passing { source: Some(source), sent, .. }) => (source, sent),
             Upload::Passing(_) | Upload::Empty => return SizeHint::with_exact(0),
+            Upload::Whole(bytes) => return SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Upload::Copied(_) => return SizeHint::default(),
         };
         let kept: usize = source.kept.iter().skip(*sent).map(Bytes::len).sum();

@@ -62,6 +62,10 @@ counters! {
     upstream_overflows,
     #[doc = "Endpoints taken out because they failed"]
     ejections,
+    #[doc = "Requests that another service was asked about"]
+    consultations,
+    #[doc = "Times that it gave no answer"]
+    consultation_failures,
     #[doc = "Requests denied by a policy"]
     denials,
     #[doc = "Requests that a policy would deny which is tried out"]

@@ -54,6 +54,8 @@ flags! {
     FAULT = 12 "FI",
     /// Nothing came for too long.
     IDLE = 13 "SI",
+    /// Another service refused it.
+    REFUSED_ELSEWHERE = 14 "UAEX",
 }
 
 impl Flags {

@@ -81,7 +81,7 @@ fn activate(proxy: &Running, yaml: &str) {
 }
 
 /// The same in a mesh with this MeshConfig, and with endpoints that nobody declares.
-fn activate_with(proxy: &Running, config: &str, yaml: &str, mut more: Vec<Endpoint>) {
+pub(crate) fn activate_with(proxy: &Running, config: &str, yaml: &str, mut more: Vec<Endpoint>) {
     let workloads = "
 apiVersion: v1
 kind: Namespace
@@ -111,7 +111,7 @@ spec: {serviceAccountName: orders, containers: [{name: app}]}
 }
 
 /// A service entry with one address, one port and these endpoints.
-fn entry(name: &str, address: &str, protocol: &str, endpoints: &[(SocketAddr, &str)]) -> String {
+pub(crate) fn entry(name: &str, address: &str, protocol: &str, endpoints: &[(SocketAddr, &str)]) -> String {
     let endpoints: Vec<String> = endpoints
         .iter()
         .map(|(at, version)| format!("{{address: {}, ports: {{p: {}}}, labels: {{v: {version}}}}}", at.ip(), at.port()))

@@ -238,7 +238,7 @@ pub(crate) fn only(accounts: &[&str]) -> PolicySet {
     let clause = Clause { negated: false, any: accounts.iter().map(test).collect() };
     let rule = AuthzRule { from: vec![Conjunction { clauses: vec![clause] }], to: vec![], when: vec![] };
     let policy = Policy { name: "shop/only".into(), rules: vec![rule], dry_run: false };
-    PolicySet { deny: vec![], allow: vec![policy], custom: vec![], audit: vec![] }
+    PolicySet { deny: vec![], allow: vec![policy], custom: vec![], audit: vec![], authorizers: vec![] }
 }
 
 /// What a snapshot has for one workload.

@@ -9,6 +9,7 @@ mod server;
 
 mod carrying;
 mod connections;
+mod consulting;
 mod copying;
 mod faults;
 mod gateway;

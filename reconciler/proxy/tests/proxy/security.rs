@@ -118,7 +118,7 @@ async fn policies_see_the_path_as_routes_do() {
     let server = Running::serving(app.address, &Issuer::new());
     server.activate(Case::serving(
         MtlsMode::Permissive,
-        Some(PolicySet { deny: vec![deny], allow: vec![], custom: vec![], audit: vec![] }),
+        Some(PolicySet { deny: vec![deny], allow: vec![], custom: vec![], audit: vec![], authorizers: vec![] }),
     ));
     for path in ["/admin", "/x/../admin/1", "/%61dmin", "/./admin?x"] {
         assert_eq!(get(server.address(), "orders", path).await.status, 403, "{path}");
