@@ -62,10 +62,10 @@ mod tests {
     #[test]
     fn nothing_of_it_happens() {
         let service = "apiVersion: v1\nkind: Service\nmetadata: {name: orders}\nspec: {selector: {app: a}, ports: [{name: http, port: 80}]}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {app: a}}\nspec: {containers: [{name: a}]}\n";
-        let sidecar = "---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: a}\nspec: {egress: [{hosts: [\"other/*\"]}]}\n";
-        let id = |text: &str| compiled(text, &["Sidecar"]).snapshot.map(|snapshot| snapshot.id);
+        let plugin = "---\napiVersion: extensions.istio.io/v1alpha1\nkind: WasmPlugin\nmetadata: {name: a}\nspec: {url: \"oci://registry.example/a\", selector: {matchLabels: {app: a}}}\n";
+        let id = |text: &str| compiled(text, &["WasmPlugin"]).snapshot.map(|snapshot| snapshot.id);
         assert!(id(service).is_some());
-        assert_eq!(id(&format!("{service}{sidecar}")), id(service));
+        assert_eq!(id(&format!("{service}{plugin}")), id(service));
     }
 
     #[test]
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn only_what_is_refused_as_a_whole_can_be_gone_on_without() {
-        assert!(may_be_allowed("EnvoyFilter") && may_be_allowed("Ingress") && may_be_allowed("OfTomorrow"));
-        assert!(!may_be_allowed("VirtualService") && !may_be_allowed("AuthorizationPolicy"));
+        assert!(may_be_allowed("EnvoyFilter") && may_be_allowed("TrafficExtension") && may_be_allowed("OfTomorrow"));
+        assert!(!may_be_allowed("VirtualService") && !may_be_allowed("Sidecar") && !may_be_allowed("Ingress"));
     }
 }

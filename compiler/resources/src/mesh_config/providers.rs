@@ -18,31 +18,31 @@ message! {
         /// Is asked by gRPC.
         envoy_ext_authz_grpc: Option<ExtAuthzGrpc> = "envoyExtAuthzGrpc";
         /// Gets traces.
-        zipkin: Option<ServiceProvider> = "zipkin";
+        zipkin: Option<ServiceProvider> = "zipkin", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
         /// Gets traces.
-        lightstep: Option<ServiceProvider> = "lightstep";
+        lightstep: Option<ServiceProvider> = "lightstep", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
         /// Gets traces.
-        datadog: Option<ServiceProvider> = "datadog";
+        datadog: Option<ServiceProvider> = "datadog", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
         /// Gets everything.
-        stackdriver: Option<FreeForm> = "stackdriver";
+        stackdriver: Option<FreeForm> = "stackdriver", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
         /// Gets traces.
-        opencensus: Option<ServiceProvider> = "opencensus";
+        opencensus: Option<ServiceProvider> = "opencensus", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
         /// Gets traces.
-        skywalking: Option<ServiceProvider> = "skywalking";
+        skywalking: Option<ServiceProvider> = "skywalking", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
         /// Gets traces.
-        opentelemetry: Option<ServiceProvider> = "opentelemetry";
+        opentelemetry: Option<ServiceProvider> = "opentelemetry", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
         /// Fetches metrics.
-        prometheus: Option<FreeForm> = "prometheus";
+        prometheus: Option<FreeForm> = "prometheus", inert("every proxy serves its metrics to whoever fetches them");
         /// A file of the proxy.
-        envoy_file_access_log: Option<FreeForm> = "envoyFileAccessLog";
+        envoy_file_access_log: Option<FreeForm> = "envoyFileAccessLog", inert("`accessLogFile` says where the access log goes");
         /// Gets a log of requests.
-        envoy_http_als: Option<ServiceProvider> = "envoyHttpAls";
+        envoy_http_als: Option<ServiceProvider> = "envoyHttpAls", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
         /// Gets a log of connections.
-        envoy_tcp_als: Option<ServiceProvider> = "envoyTcpAls";
+        envoy_tcp_als: Option<ServiceProvider> = "envoyTcpAls", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
         /// Gets a log.
-        envoy_otel_als: Option<ServiceProvider> = "envoyOtelAls";
+        envoy_otel_als: Option<ServiceProvider> = "envoyOtelAls", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
         /// Has secrets.
-        sds: Option<ServiceProvider> = "sds";
+        sds: Option<ServiceProvider> = "sds", refused("secrets are read from the repository and from files: leave it out");
     }
     where exactly_one("envoyExtAuthzHttp", "envoyExtAuthzGrpc", "zipkin", "lightstep", "datadog", "stackdriver", "opencensus",
         "skywalking", "opentelemetry", "prometheus", "envoyFileAccessLog", "envoyHttpAls", "envoyTcpAls", "envoyOtelAls", "sds");
