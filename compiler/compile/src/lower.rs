@@ -33,10 +33,7 @@ use crate::origins::Origins;
 pub(crate) fn lower(mesh: &Mesh<'_>) -> (Snapshot, Origins) {
     let mut lowering = Lowering::new(mesh);
     let views = lowering.views();
-    let views = lowering.objects.insert_map(views);
-    let authority = lowering.authority();
-    let root = Root { mesh: lowering.mesh_link, views, authority };
-    let id = lowering.objects.insert(&root).digest;
+    let id = lowering.root(views);
     let objects = if lowering.base_is_used { lowering.objects } else { reachable(id, &lowering.objects) };
     (Snapshot { id, objects }, lowering.origins)
 }
@@ -175,6 +172,14 @@ impl<'m, 'r> Lowering<'m, 'r> {
         self.objects.absorb(other.objects);
         self.origins.absorb(other.origins);
         self.base_is_used |= other.base_is_used;
+    }
+
+    /// The root of these views, by the names of their workloads.
+    pub(crate) fn root(&mut self, views: BTreeMap<Text, Digest>) -> Digest {
+        let views = self.objects.insert_map(views);
+        let authority = self.authority();
+        let base = self.base.as_ref().filter(|_| self.base_is_used).map(|base| base.0);
+        self.objects.insert(&Root { mesh: self.mesh_link, views, authority, base }).digest
     }
 
     /// Who may have a certificate: every service account that is declared or that a workload runs as.

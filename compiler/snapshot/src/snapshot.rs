@@ -226,7 +226,8 @@ impl Snapshot {
         let Some(bucket) = root.views.bucket(workload) else { return Ok(None) };
         let Some(view) = self.objects.read(bucket)?.get(workload) else { return Ok(None) };
         let mut objects = vec![self.id, bucket.digest];
-        objects.extend(self.objects.closure([view])?);
+        let base = base_of(&self.objects, self.id, Link::to(view))?;
+        objects.extend(self.objects.closure([view].into_iter().chain(base.map(|base| base.digest)))?);
         Ok(Some(objects))
     }
 
@@ -249,6 +250,19 @@ pub fn view_of(objects: &Objects, id: Digest, workload: &str) -> Result<Option<L
     let root: Root = objects.read(Link::to(id))?;
     let Some(bucket) = root.views.bucket(workload) else { return Ok(None) };
     Ok(objects.read(bucket)?.get(workload).map(Link::to))
+}
+
+/// The layer that a view has beside its own ones, in a snapshot of which only a part may be there.
+///
+/// # Errors
+/// If an object on the way is missing or wrong, or the view counts on a layer that there is not.
+pub fn base_of(objects: &Objects, id: Digest, view: Link<View>) -> Result<Option<Link<Layer>>, BadSnapshot> {
+    if !objects.read(view)?.has_base {
+        return Ok(None);
+    }
+    let root: Root = objects.read(Link::to(id))?;
+    let missing = || BadSnapshot::Meaning(id, "it has no layer that all share, which a view counts on".into());
+    root.base.map(Some).ok_or_else(missing)
 }
 
 /// The services of a layer, each with its digest.

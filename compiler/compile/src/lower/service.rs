@@ -34,13 +34,12 @@ impl<'r> Lowering<'_, 'r> {
         self.looked_at();
     }
 
-    /// The layers of a client, the one that counts first, first.
+    /// The layers that a client has before the one of everybody, the one that counts first, first.
     pub(super) fn layers(&mut self, namespace: &Text, labels: &LabelSet) -> Vec<Link<Layer>> {
         let base = self.base();
-        self.base_is_used = true;
         let own = self.layer_of_namespace(namespace, &base.1);
         let by_labels = self.layer_of_labels(namespace, labels);
-        by_labels.into_iter().chain(own).chain([base.0]).collect()
+        by_labels.into_iter().chain(own).collect()
     }
 
     /// The layer of an egress listener of a Sidecar. `place` says which listener of which one.
