@@ -35,7 +35,10 @@ impl<'r> Lowering<'_, 'r> {
             || (this.fork(), Vec::new()),
             |(lowering, views), some| {
                 let view = |workload: &&Workload<'_>| {
-                    (format!("{}/{}", workload.namespace, workload.name).into(), lowering.view(workload))
+                    (
+                        format!("{}/{}", workload.namespace, workload.name).into(),
+                        lowering.unit(|unit| unit.view(workload)),
+                    )
                 };
                 views.extend(some.iter().map(view));
             },
@@ -48,7 +51,7 @@ impl<'r> Lowering<'_, 'r> {
         views
     }
 
-    fn view(&mut self, workload: &Workload<'_>) -> Digest {
+    pub(super) fn view(&mut self, workload: &Workload<'_>) -> Digest {
         let who =
             Who { namespace: &workload.namespace, labels: &workload.labels, ports: &workload.ports, addresses: &[] };
         let subject = Subject {
