@@ -38,6 +38,8 @@ struct Before {
     compiled: Compiled,
     /// None if every edit needs everything.
     parts: Option<Parts>,
+    /// Whether some file says what somebody lives with.
+    with_exceptions: bool,
 }
 
 impl std::fmt::Debug for Before {
@@ -98,6 +100,7 @@ fn everything(before: Option<Before>, sources: &SourceSet, options: &Options) ->
         files.iter().zip(&taken).filter(|(_, taken)| taken.is_none()).map(|(file, _)| *file).collect();
     let mut fresh = read_files(&missing, options).into_iter();
     let read: Vec<FileRead> = taken.iter_mut().filter_map(|taken| taken.take().or_else(|| fresh.next())).collect();
+    let with_exceptions = files.len() < sources.files().len();
     let mut from = 0;
     let mut places = files.iter().zip(&read).map(|((id, _), file)| {
         let (documents, foreign, len) = (file.documents, file.foreign, file.resources.len());
@@ -128,7 +131,7 @@ fn everything(before: Option<Before>, sources: &SourceSet, options: &Options) ->
         let index = Index::of(&read.resources, &known.settings)?;
         Some(Parts { known, index })
     });
-    Before { sources: sources.clone(), files: of_files, read, compiled, parts }
+    Before { sources: sources.clone(), files: of_files, read, compiled, parts, with_exceptions }
 }
 
 /// What was read before, by name and content.

@@ -50,6 +50,7 @@ enum Name<'n> {
     /// The namespace is empty where the label is asked for in any.
     Label(&'n str, &'n str, &'n str),
     Account(&'n str, &'n str),
+    Accounts(&'n str),
     Workload(&'n str, &'n str),
     Delegate(&'n str, &'n str),
 }
@@ -69,6 +70,12 @@ impl Ties {
     #[must_use]
     pub fn host(&self, host: &str) -> u64 {
         self.hasher.hash_one(Name::Host(host))
+    }
+
+    /// The key of the service accounts of a namespace, whichever they are.
+    #[must_use]
+    pub fn accounts(&self, namespace: &str) -> u64 {
+        self.hasher.hash_one(Name::Accounts(namespace))
     }
 
     fn asks_host(&self, host: &str) -> Tie {
@@ -189,9 +196,10 @@ impl Ties {
         let account = |principal: &str| {
             let (_, rest) = principal.split_once("/ns/")?;
             let (namespace, name) = rest.split_once("/sa/")?;
-            Some(self.tie(Role::Names, &Name::Account(namespace, name)))
+            let some = Tie { key: self.accounts(namespace), role: Role::Names };
+            Some([self.tie(Role::Names, &Name::Account(namespace, name)), some])
         };
-        let mut ties: Vec<Tie> = named.filter_map(|principal| account(principal)).collect();
+        let mut ties: Vec<Tie> = named.filter_map(|principal| account(principal)).flatten().collect();
         let selected = spec.selector.as_ref().and_then(|selector| self.selector(namespace, &selector.match_labels));
         match selected {
             Some(selector) if *namespace != *settings.root_namespace => {

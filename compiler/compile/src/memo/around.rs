@@ -25,15 +25,16 @@ pub(super) struct Index {
     having: HashMap<u64, Vec<u32>>,
     /// Those that everybody has to do with.
     everywhere: Vec<u32>,
-    /// One resource that is or runs as a service account, for each namespace.
-    accounts: Vec<u32>,
+    /// One resource that is or runs as a service account, for each namespace that has any.
+    accounts: HashMap<u64, u32>,
 }
 
 /// A part of the mesh.
 pub(super) struct Around {
     /// The numbers of its resources, in order.
     pub(super) resources: Vec<u32>,
-    near: HashSet<UnitKey>,
+    /// Its units, and whether everything that they look at is in it.
+    units: HashMap<UnitKey, bool>,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -53,14 +54,12 @@ impl Index {
             asking: HashMap::new(),
             having: HashMap::new(),
             everywhere: Vec::new(),
-            accounts: Vec::new(),
+            accounts: HashMap::new(),
         };
-        let mut seen = HashSet::new();
         for (number, resource) in (0..).zip(resources) {
             index.add(number, resource, settings)?;
-            let account = matches!(resource.spec, Spec::ServiceAccount(_) | Spec::Workload(_));
-            if account && seen.insert(resource.subject.namespace.as_ref()) {
-                index.accounts.push(number);
+            if matches!(resource.spec, Spec::ServiceAccount(_) | Spec::Workload(_)) {
+                index.accounts.entry(index.ties.accounts(namespace_of(resource))).or_insert(number);
             }
         }
         (index.everywhere.len() <= PART_MAX).then_some(index)
@@ -102,6 +101,13 @@ impl Index {
         debug_assert!(added.is_some(), "it was looked at before");
     }
 
+    fn key(&self, unit: &UnitName) -> UnitKey {
+        match unit {
+            UnitName::Host(host) => UnitKey::Host(self.ties.host(host)),
+            UnitName::View(name) => UnitKey::View(name.clone()),
+        }
+    }
+
     /// The ties of a resource; none if it is tied by more than names.
     pub(super) fn named(&self, resource: &Resource, settings: &Settings) -> Option<Vec<Tie>> {
         match self.ties.of(resource, settings) {
@@ -118,8 +124,8 @@ impl Index {
         settings: &Settings,
     ) -> Option<Around> {
         let mut seen: HashSet<u32> = HashSet::new();
-        let mut leaves: BTreeSet<u32> = self.accounts.iter().copied().collect();
-        let mut near = HashSet::new();
+        let mut leaves: BTreeSet<u32> = BTreeSet::new();
+        let mut units = HashMap::new();
         let mut level: Vec<u32> = edited.filter(|number| seen.insert(*number)).collect();
         for distance in 0..=FAR {
             if distance == NEAR + 1 {
@@ -131,18 +137,22 @@ impl Index {
                     let (Reach::Tied(ties) | Reach::Everywhere(ties)) = self.ties.of(resource, settings) else {
                         return None;
                     };
-                    if distance <= NEAR && matches!(resource.spec, Spec::Workload(_)) {
-                        let namespace = resource.subject.namespace.as_deref().unwrap_or_default();
-                        near.insert(UnitKey::View(format!("{namespace}/{}", resource.subject.name).into()));
+                    let namespace = namespace_of(resource);
+                    leaves.extend(self.accounts.get(&self.ties.accounts(namespace)));
+                    if matches!(resource.spec, Spec::Workload(_)) {
+                        let name = format!("{namespace}/{}", resource.subject.name).into();
+                        units.entry(UnitKey::View(name)).or_insert(distance <= NEAR);
                     }
                     for tie in ties {
-                        if distance <= NEAR && tie.role == Role::Asks {
-                            near.insert(UnitKey::Host(tie.key)); // of all names only those of hosts are ever looked up
+                        if tie.role == Role::Asks {
+                            // Of all names only those of hosts are ever looked up.
+                            units.entry(UnitKey::Host(tie.key)).or_insert(distance <= NEAR);
                         }
                         let asking = self.asking.get(&tie.key).filter(|_| tie.role != Role::Names);
                         let having = self.having.get(&tie.key).filter(|_| tie.role != Role::Has);
                         if tie.role == Role::Names {
                             leaves.extend(having.into_iter().flatten());
+                            leaves.extend(self.accounts.get(&tie.key));
                             continue;
                         }
                         let found = asking.into_iter().chain(having).flatten();
@@ -160,16 +170,22 @@ impl Index {
         resources.extend(leaves);
         resources.sort_unstable();
         resources.dedup();
-        Some(Around { resources, near })
+        Some(Around { resources, units })
     }
 }
 
+fn namespace_of(resource: &Resource) -> &str {
+    resource.subject.namespace.as_deref().unwrap_or_default()
+}
+
 impl Around {
+    /// Whether a unit is one of the part's, rather than of what is only there to be looked at.
+    pub(super) fn has(&self, unit: &UnitName, index: &Index) -> bool {
+        self.units.contains_key(&index.key(unit))
+    }
+
     /// Whether everything that a unit looks at is in the part.
     pub(super) fn is_near(&self, unit: &UnitName, index: &Index) -> bool {
-        self.near.contains(&match unit {
-            UnitName::Host(host) => UnitKey::Host(index.ties.host(host)),
-            UnitName::View(name) => UnitKey::View(name.clone()),
-        })
+        self.units.get(&index.key(unit)).is_some_and(|near| *near)
     }
 }

@@ -22,7 +22,7 @@ impl Before {
     /// Brings everything up to date with a tree that differs in a few files. None if it takes more than that: then
     /// everything is to be compiled.
     pub(super) fn edit(&mut self, sources: &SourceSet, options: &Options) -> Option<()> {
-        let Before { sources: before, files, read, compiled, parts } = self;
+        let Before { sources: before, files, read, compiled, parts, with_exceptions } = self;
         let changed = changed(before, sources)?;
         if changed.is_empty() {
             return Some(());
@@ -47,7 +47,7 @@ impl Before {
             }
             let known: Vec<&Problem> = compiled.problems.iter().filter(|problem| mentions(problem)).collect();
             let found = newly_found(&known, before.problems, after.problems, mentions)?;
-            if !found.is_empty() && sources.files().iter().any(|file| exceptions::is_exceptions(&file.name)) {
+            if !found.is_empty() && *with_exceptions {
                 return None; // somebody may live with them
             }
             (Difference::of(before.part, after.part, &around, &parts.index)?, found)
@@ -80,7 +80,7 @@ fn changed(before: &SourceSet, now: &SourceSet) -> Option<Vec<usize>> {
     let mut changed = Vec::new();
     for (at, (before, now)) in before.iter().zip(now).enumerate() {
         let same_name = std::sync::Arc::ptr_eq(&before.name, &now.name) || before.name == now.name;
-        if !same_name || exceptions::is_exceptions(&now.name) && before.id != now.id {
+        if !same_name {
             return None;
         }
         if before.id != now.id {
@@ -97,8 +97,11 @@ fn read_again(
     files: &[FileBefore],
     options: &Options,
 ) -> Option<Vec<FileRead>> {
-    let all: Vec<_> = sources.iter().collect();
-    let of: Vec<_> = changed.iter().map(|at| all[*at]).collect();
+    let of_number = |at: &usize| {
+        let id = FileId(u32::try_from(*at).ok()?);
+        Some((id, sources.file(id)))
+    };
+    let of: Vec<_> = changed.iter().map(of_number).collect::<Option<_>>()?;
     let fresh = read_files(&of, options);
     let same =
         |(at, read): (&usize, &FileRead)| files[*at].plain && read.is_plain() && files[*at].len == read.resources.len();
@@ -201,7 +204,7 @@ fn look(
     }
     let mesh: Mesh<'_> = resolve_part(&resources, whole, settings.clone(), read.wide(options));
     let problems = taut_model::check::checks().flat_map(|check| check.found(&mesh)).collect();
-    let part = lower::units(&mesh, *plain_http, |_| true)?;
+    let part = lower::units(&mesh, *plain_http, |unit| around.has(unit, &parts.index))?;
     let says_injection = mesh.part_says_injection();
     Some(Looked { problems, endpoints: endpoints::declared(&mesh), part, says_injection })
 }
@@ -294,26 +297,16 @@ impl Difference {
         let mut line = |file: FileId, offset: u32| {
             files.entry(file).or_insert_with(|| LineIndex::new(&sources.file(file).bytes)).line(offset)
         };
-        let mut new = Vec::new();
-        let mut gone = BTreeSet::new();
         for digest in touched {
             let at = map.objects.binary_search_by(|(known, _)| known.cmp(&digest));
             match (origins.entry(digest, &mut line), at) {
                 (Some(entry), Ok(at)) => map.objects[at].1 = entry,
-                (Some(entry), Err(_)) => new.push((digest, entry)),
-                (None, Ok(_)) => {
-                    gone.insert(digest);
+                (Some(entry), Err(at)) => map.objects.insert(at, (digest, entry)),
+                (None, Ok(at)) => {
+                    map.objects.remove(at);
                 }
                 (None, Err(_)) => {}
             }
-        }
-        if !gone.is_empty() {
-            map.objects.retain(|(digest, _)| !gone.contains(digest));
-        }
-        if !new.is_empty() {
-            // Both are sorted: two runs for the sort to merge.
-            map.objects.extend(new);
-            map.objects.sort_by_key(|(digest, _)| *digest);
         }
     }
 }
