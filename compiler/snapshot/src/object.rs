@@ -121,11 +121,10 @@ pub trait ObjectKind: Encode + Decode {
     /// The word for it.
     const WORD: &'static str;
 
-    /// The bytes that are stored and hashed.
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![Self::KIND];
-        self.encode(&mut bytes);
-        bytes
+    /// Appends the bytes that are stored and hashed.
+    fn encode_into(&self, bytes: &mut Vec<u8>) {
+        bytes.push(Self::KIND);
+        self.encode(bytes);
     }
 
     /// Reads the bytes of an object of this kind.

@@ -46,10 +46,20 @@ impl std::error::Error for BadSnapshot {}
 
 /// Objects by digest. The bytes are checked against the name whenever an object is read. Those of one file share its
 /// memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Objects {
     by_digest: BTreeMap<Digest, Bytes>,
+    /// Where the next object is encoded: most are there already, and the others keep no more memory than they need.
+    scratch: Vec<u8>,
 }
+
+impl PartialEq for Objects {
+    fn eq(&self, other: &Objects) -> bool {
+        self.by_digest == other.by_digest
+    }
+}
+
+impl Eq for Objects {}
 
 impl Objects {
     /// Adds the bytes of an object under the name that they have.
@@ -61,12 +71,16 @@ impl Objects {
 
     /// Objects under names that were found in a file, sorted; reading checks them.
     pub(crate) fn unchecked(sorted: impl Iterator<Item = (Digest, Bytes)>) -> Objects {
-        Objects { by_digest: sorted.collect() }
+        Objects { by_digest: sorted.collect(), scratch: Vec::new() }
     }
 
     /// Adds an object.
     pub fn insert<T: ObjectKind>(&mut self, object: &T) -> Link<T> {
-        Link::to(self.insert_bytes(object.to_bytes().into()))
+        self.scratch.clear();
+        object.encode_into(&mut self.scratch);
+        let digest = Digest::of(&self.scratch);
+        self.by_digest.entry(digest).or_insert_with(|| Bytes::copy_from_slice(&self.scratch));
+        Link::to(digest)
     }
 
     /// Adds all objects of others.

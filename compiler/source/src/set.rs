@@ -57,10 +57,8 @@ impl LineIndex {
     /// The lines of these bytes.
     #[must_use]
     pub fn new(bytes: &[u8]) -> LineIndex {
-        let after = |(at, byte): (usize, &u8)| (*byte == b'\n').then(|| u32::try_from(at + 1).unwrap_or(u32::MAX));
-        let mut starts = vec![0];
-        starts.extend(bytes.iter().enumerate().filter_map(after));
-        LineIndex { starts }
+        let after = |at: usize| u32::try_from(at + 1).unwrap_or(u32::MAX);
+        LineIndex { starts: std::iter::once(0).chain(memchr::memchr_iter(b'\n', bytes).map(after)).collect() }
     }
 
     /// The line of an offset, from 1.

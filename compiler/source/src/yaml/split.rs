@@ -13,7 +13,9 @@ pub(super) fn split(text: &str) -> Vec<Range<usize>> {
     let mut content = Content::Nothing;
     for line in text.split_inclusive('\n') {
         let end = at + line.len();
-        if is_marker(line, "---") {
+        // Nearly all lines begin with a space, or with a letter: only three bytes begin a marker.
+        let maybe = matches!(line.as_bytes().first(), Some(b'-' | b'.' | 0xef));
+        if maybe && is_marker(line, "---") {
             // Directives belong to the marker that follows them.
             if content == Content::Document {
                 chunks.push(start..at);
@@ -22,13 +24,13 @@ pub(super) fn split(text: &str) -> Vec<Range<usize>> {
                 start = at;
             }
             content = Content::Document;
-        } else if is_marker(line, "...") {
+        } else if maybe && is_marker(line, "...") {
             if content != Content::Nothing {
                 chunks.push(start..end);
             }
             start = end;
             content = Content::Nothing;
-        } else {
+        } else if content != Content::Document {
             content = content.max(kind_of(line, content));
         }
         at = end;
