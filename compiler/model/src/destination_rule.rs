@@ -31,6 +31,8 @@ pub struct PortTraffic<'r> {
     pub tls: Option<&'r ClientTls>,
     /// Limits retries in proportion to requests. A port's own settings lose it (§4.5).
     pub retry_budget: Option<&'r RetryBudget>,
+    /// Whether the TLS is what a policy of the Gateway API says.
+    pub tls_of_policy: bool,
 }
 
 /// The rule that governs a service for clients of a namespace (§4.3): the client's own namespace before the service's
@@ -140,6 +142,7 @@ impl<'r> Governing<'r> {
             let mut named = self.otherwise.iter().filter_map(|policy| at_port(policy, port)?.tls);
             let all = self.otherwise.iter().find_map(|policy| policy.tls.as_deref());
             traffic.tls = named.next().or(all);
+            traffic.tls_of_policy = traffic.tls.is_some();
         }
         traffic
     }
@@ -168,6 +171,7 @@ fn whole(policy: &TrafficPolicy) -> PortTraffic<'_> {
         outlier_detection: policy.outlier_detection.as_deref(),
         tls: policy.tls.as_deref(),
         retry_budget: policy.retry_budget.as_deref(),
+        tls_of_policy: false,
     }
 }
 
@@ -179,5 +183,6 @@ fn at_port(policy: &TrafficPolicy, port: u16) -> Option<PortTraffic<'_>> {
         outlier_detection: settings.outlier_detection.as_deref(),
         tls: settings.tls.as_deref(),
         retry_budget: None,
+        tls_of_policy: false,
     })
 }

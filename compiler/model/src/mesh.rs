@@ -303,6 +303,7 @@ impl<'r> Mesh<'r> {
             of: Of { resource: &resources[made.resource], spec: &made.spec },
             name: made.name.clone(),
             run_by: Some(&made.run_by),
+            client_certificate: made.client_certificate.as_ref(),
         });
         self.entrances.extend(made);
     }

@@ -25,6 +25,7 @@ mod exchange;
 mod headers;
 mod reply;
 mod request;
+mod shown;
 mod token;
 
 mod balance;

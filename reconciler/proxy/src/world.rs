@@ -13,14 +13,14 @@ use taut_snapshot::decide::{
     ClusterId, DEFAULT_RETRY_ATTEMPTS, Destination, Forwarding, GatewayListener, GatewayServer, Tables, Whereabouts,
 };
 use taut_snapshot::object::{
-    Balancer, Certificate, Cluster, ClusterTls, EndpointSource, Limits, MtlsMode, Protocol, Retry, RetryOn, Service,
+    Balancer, Cluster, ClusterTls, EndpointSource, Limits, MtlsMode, Protocol, Retry, RetryOn, Service,
 };
 use taut_snapshot::{BadSnapshot, Digest, Objects, Text, view_of};
 
 use crate::config::Role;
 use crate::telemetry::names::{Labels, NameId, ServiceName, Workload};
 use crate::telemetry::peer::Introduction;
-use crate::tls::{HTTP, gateway_config};
+use crate::tls::{Ending, HTTP, gateway_config};
 use crate::token::Tokens;
 use crate::upstream::Upstream;
 use crate::worker::Shared;
@@ -85,10 +85,9 @@ pub(crate) struct StandIn {
     pub(crate) beside_http: bool,
 }
 
-/// A certificate, and the configuration that shows it. Kept from one world to the next, so that clients can resume.
+/// How a server ends TLS, and the configuration that does. Kept from one world to the next, so that clients can resume.
 struct Shown {
-    certificate: Certificate,
-    protocols: &'static [&'static [u8]],
+    ending: Ending,
     config: Arc<ServerConfig>,
 }
 
@@ -305,6 +304,7 @@ fn own_cluster(host: Text, port: u16, namespace: Text, protocol: Protocol, endpo
         warmup: None,
         wire: None,
         locality: None,
+        own: None,
     }
 }
 
@@ -364,14 +364,22 @@ fn stand_ins(tables: &Tables, roles: &[Role]) -> Result<BTreeMap<u16, StandIn>, 
 fn certificates(tables: &Tables, before: Option<&World>) -> Result<Vec<Vec<Option<Shown>>>, String> {
     let known: Vec<&Shown> = before.iter().flat_map(|before| before.certificates.iter().flatten().flatten()).collect();
     let shown = |server: &GatewayServer| -> Result<Option<Shown>, String> {
-        let Some(certificate) = &server.certificate else { return Ok(None) };
-        let protocols = if server.carries_bytes() { &[] } else { HTTP };
-        let same = known.iter().find(|it| it.certificate == *certificate && it.protocols == protocols);
-        let config = match same {
-            Some(shown) => shown.config.clone(),
-            None => gateway_config(certificate, protocols)?,
+        if server.certificates.is_empty() {
+            return Ok(None);
+        }
+        let ending = Ending {
+            certificates: server.certificates.clone(),
+            mode: server.tls.clone(),
+            terms: server.terms.clone(),
+            protocols: if server.carries_bytes() { &[] } else { HTTP },
         };
-        Ok(Some(Shown { certificate: certificate.clone(), protocols, config }))
+        let config = match known.iter().find(|it| it.ending == ending) {
+            Some(shown) => shown.config.clone(),
+            None => {
+                gateway_config(&ending).map_err(|why| format!("the server for {}: {why}", server.names.join(", ")))?
+            }
+        };
+        Ok(Some(Shown { ending, config }))
     };
     let of = |listener: &GatewayListener| listener.servers.iter().map(shown).collect();
     tables.listeners.iter().map(of).collect()

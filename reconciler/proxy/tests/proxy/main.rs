@@ -11,6 +11,8 @@ mod carrying;
 mod connections;
 mod consulting;
 mod copying;
+mod edge;
+mod edge_routes;
 mod faults;
 mod gateway;
 mod hashing;
