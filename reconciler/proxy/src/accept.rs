@@ -59,6 +59,15 @@ pub(crate) async fn serve_connection(worker: Arc<Worker>, role: Role, stream: Tc
         let local = stream.local_addr()?;
         stream.set_nodelay(true)?;
         let dialled = dialled(role, &stream, local);
+        let (role, local, dialled) = match (role, dialled) {
+            // From here on it is a connection to the port that it was for.
+            (Role::InboundCaptured, Some(asked)) => (Role::inbound(asked.port()), asked, None),
+            (Role::InboundCaptured, None) => {
+                worker.shared.counters.connections_for_nobody.add_one();
+                return Err(io::Error::other("it came here by itself, and says nowhere where it wants to go"));
+            }
+            (role, dialled) => (role, local, dialled),
+        };
         Accepted { worker, role, remote, local, dialled }.settle(stream).await
     };
     match settled.await {
@@ -72,7 +81,7 @@ pub(crate) async fn serve_connection(worker: Arc<Worker>, role: Role, stream: Tc
 fn dialled(role: Role, stream: &TcpStream, local: SocketAddr) -> Option<SocketAddr> {
     match role {
         Role::OutboundTo { address } => Some(address),
-        Role::OutboundCaptured => {
+        Role::OutboundCaptured | Role::InboundCaptured => {
             let socket = SockRef::from(stream);
             let asked = if local.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
             // Whoever came here by itself would be sent here again.
@@ -116,6 +125,7 @@ impl Accepted {
         };
         match self.role {
             Role::Inbound { port, .. } => self.inbound(stream, port, &world).await,
+            Role::InboundCaptured => Err(io::Error::other("a captured connection is for some port")),
             Role::Outbound { port } => self.outbound(stream, port, &world).await,
             Role::OutboundAny => {
                 let begun = self.begin(stream, true, Duration::ZERO).await?;
@@ -192,12 +202,18 @@ impl Accepted {
             }
         };
         let to = world.inbound.get(&port).map(|inbound| inbound.upstream.clone());
+        let known = to.is_some();
         let heading = to.map(|upstream| Heading { upstream, toward: None, sealed: false, rule: None });
+        // What no service leads to passes as it is, if it was captured: to where it was for, and never to this machine's own
+        // address, where only what is to be seen by nobody else may listen.
+        let heading = heading.or_else(|| {
+            let upstream = world.captured.clone()?;
+            Some(Heading { upstream, toward: Some(self.local), sealed: false, rule: None })
+        });
+        let bytes = !incoming.requests || !known;
         if !incoming.mtls {
             return match heading {
-                Some(heading) if !incoming.requests => {
-                    self.bytes(stream.map(Stream::Plain), None, heading, port, world)
-                }
+                Some(heading) if bytes => self.bytes(stream.map(Stream::Plain), None, heading, port, world),
                 _ => Ok(self.plain_http(Begun { seen, stream })),
             };
         }
@@ -205,7 +221,7 @@ impl Accepted {
         let config = self.worker.shared.inward.config(incoming.requests, offers).clone();
         let (tls, speech, stream) = self.end_tls(stream, config, true).await?;
         match heading {
-            Some(heading) if !incoming.requests => self.bytes(Rewound::fresh(stream), Some(tls), heading, port, world),
+            Some(heading) if bytes => self.bytes(Rewound::fresh(stream), Some(tls), heading, port, world),
             _ => self.http_within(stream, speech, tls).await,
         }
     }

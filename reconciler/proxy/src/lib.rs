@@ -11,6 +11,8 @@
 mod config;
 mod error;
 
+pub mod capture;
+
 mod accept;
 mod downstream;
 mod heading;

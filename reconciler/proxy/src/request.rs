@@ -249,7 +249,11 @@ fn prepare(connection: &Connection, parts: &mut Parts, record: &mut Record) -> b
                 }
             }
         }
-        Role::Outbound { .. } | Role::OutboundAny | Role::OutboundTo { .. } | Role::OutboundCaptured => {
+        Role::InboundCaptured
+        | Role::Outbound { .. }
+        | Role::OutboundAny
+        | Role::OutboundTo { .. }
+        | Role::OutboundCaptured => {
             headers::forwarded_within(all, connection.scheme());
             headers::write_forwarded_cert(all, None);
         }

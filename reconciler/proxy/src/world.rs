@@ -34,6 +34,9 @@ const APPLICATION_IDLE_MS: u64 = 3_600_000;
 /// What Istio calls where traffic for unknown hosts passes to.
 pub(crate) const PASSTHROUGH: &str = "PassthroughCluster";
 
+/// What Istio calls where captured traffic goes to ports that no service leads to.
+const INBOUND_PASSTHROUGH: &str = "InboundPassthroughCluster";
+
 /// What Istio calls where it ends.
 pub(crate) const BLACK_HOLE: &str = "BlackHoleCluster";
 
@@ -52,6 +55,8 @@ pub(crate) struct World {
     pub(crate) stand_ins: BTreeMap<u16, StandIn>,
     /// Where what nobody knows passes to: wherever it wanted to go.
     pub(crate) passthrough: Arc<Upstream>,
+    /// Where captured connections go to ports that no service leads to; none if there are none.
+    pub(crate) captured: Option<Arc<Upstream>>,
     /// What nobody knows is counted as, where it does not pass.
     pub(crate) black_hole: NameId,
     /// By the numbers of the tables' clusters, those of which clients choose the endpoint by its address.
@@ -136,6 +141,11 @@ impl World {
             to_application: ToApplication::new(),
             stand_ins,
             passthrough: before.map_or_else(|| Arc::new(passthrough(&shared.labels)), |it| it.passthrough.clone()),
+            captured: place.roles.contains(&Role::InboundCaptured).then(|| {
+                before
+                    .and_then(|it| it.captured.clone())
+                    .unwrap_or_else(|| Arc::new(inbound_passthrough(&shared.labels)))
+            }),
             black_hole: shared
                 .labels
                 .services
@@ -251,7 +261,9 @@ fn inbound(tables: &Tables, place: &Place<'_>, shared: &Shared, before: Option<&
         });
         Some((port, Inbound { upstream }))
     };
-    place.roles.iter().filter_map(ready).collect()
+    let captures = place.roles.contains(&Role::InboundCaptured);
+    let captured = tables.view.inbound.iter().filter(|_| captures).map(|inbound| Role::inbound(inbound.port));
+    captured.collect::<Vec<_>>().iter().chain(place.roles).filter_map(ready).collect()
 }
 
 /// Where the application is behind a port: where a Sidecar says, or else where the bind does. All addresses at once mean
@@ -272,6 +284,12 @@ fn chosen(tables: &Tables) -> Vec<bool> {
 fn passthrough(labels: &Labels) -> Upstream {
     let cluster = own_cluster(Text::default(), 0, Text::default(), Protocol::Auto, EndpointSource::Original);
     Upstream::passthrough(PASSTHROUGH, cluster, labels)
+}
+
+/// Where captured connections go to ports that no service leads to.
+fn inbound_passthrough(labels: &Labels) -> Upstream {
+    let cluster = own_cluster(Text::default(), 0, Text::default(), Protocol::Auto, EndpointSource::Original);
+    Upstream::passthrough(INBOUND_PASSTHROUGH, cluster, labels)
 }
 
 /// The application behind a port, as a cluster.

@@ -7,6 +7,7 @@ mod fixture;
 mod mesh;
 mod server;
 
+mod capturing;
 mod carrying;
 mod connections;
 mod consulting;
