@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use harness::generated_mesh;
-use taut_compile::{Options, compile};
+use taut_compile::{Memo, Options, compile};
 use taut_snapshot::format::file;
 use taut_source::{SourceFile, SourceSet};
 
@@ -39,6 +39,7 @@ pub(crate) fn run(quick: bool) -> Vec<Figure> {
         let compiled = compile(&sources(), &Options::default());
         let objects: usize = files.iter().map(|(_, text)| typed::read(text)).sum();
         assert_eq!(compiled.counts.resources, objects, "both read the same objects");
+        figures.extend(edits(&files, rounds, &case, median(pairs.iter().map(|pair| pair.0))));
         let snapshot = compiled.snapshot.expect("the generated mesh has no errors");
         let written = file::write(&snapshot);
         let size = [(written.len() as f64, bytes as f64)];
@@ -59,6 +60,31 @@ pub(crate) fn run(quick: bool) -> Vec<Figure> {
         Goal::AtMost(12.0),
     ));
     figures
+}
+
+/// What it takes to compile again after an edit of one file: a weight of a route, and back.
+fn edits(files: &[(String, String)], rounds: usize, case: &str, cold: f64) -> [Figure; 2] {
+    let mut files: Vec<SourceFile> = files.iter().map(|(name, text)| SourceFile::new(name, text.as_bytes())).collect();
+    let mut memo = Memo::new(Options::default());
+    let at = files.len() / 2;
+    let original = files[at].clone();
+    let text = String::from_utf8_lossy(&original.bytes);
+    let other = SourceFile::new(&original.name, text.replace("timeout: 5s", "timeout: 7s").as_bytes());
+    assert_ne!(original.id, other.id, "the file has a timeout");
+    memo.compile(&SourceSet::new(files.clone()));
+    let mut taken = Vec::new();
+    for round in 0..2 * rounds {
+        files[at] = if round % 2 == 0 { other.clone() } else { original.clone() };
+        let sources = SourceSet::new(files.clone());
+        let before = memo.by_difference();
+        taken.push(seconds(|| assert!(memo.compile(&sources).snapshot.is_some())));
+        assert_eq!(memo.by_difference(), before + 1, "the edit alone was looked at");
+    }
+    let edit = median(taken);
+    [
+        Figure::of_pairs("one file edited, seconds", case, "cold", &[(edit, cold)], Goal::AtMost(0.01)),
+        Figure::of_pairs("one file edited, seconds", case, "20 ms", &[(edit, 0.02)], Goal::AtMost(1.0)),
+    ]
 }
 
 /// The most memory that a process holds which reads a folder, compiles it and writes the snapshot.

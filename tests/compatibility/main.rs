@@ -5,6 +5,7 @@
 mod any_bytes;
 mod bad_input;
 mod determinism;
+mod edits;
 mod gateway_conversion;
 mod kind_rules;
 mod outside_policies;

@@ -3,11 +3,13 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use taut_model::{Converted, Mesh, MeshWide, Settings};
+use taut_model::{Converted, Mesh, MeshWide, Settings, Whole};
 use taut_resources::{MeshConfig, Outcome, Resource};
 use taut_snapshot::{EndpointSet, Snapshot, SourceMap};
 use taut_source::{FileId, Problem, Problems, SourceFile, SourceSet, YamlReader};
 
+use crate::lower::Shares;
+use crate::origins::Origins;
 use crate::second_opinion::SecondOpinion;
 use crate::wide::{Held, Wide};
 use crate::{allowed, endpoints, exceptions, lower, origins, threads};
@@ -78,30 +80,61 @@ pub struct Compiled {
 pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
     let mut problems = Problems::default();
     let (mut read, counts) = read(sources, options, &mut problems);
+    compile_read(sources, options, &mut read, counts, problems, false).0
+}
+
+/// What is known of a mesh beside what it was compiled to, for whoever compiles it again after an edit.
+pub(crate) struct Known {
+    pub(crate) settings: Settings,
+    pub(crate) whole: Whole,
+    pub(crate) origins: Origins,
+    pub(crate) shares: Shares,
+    /// Whether some service is plain HTTP on its port.
+    pub(crate) plain_http: bool,
+}
+
+/// Compiles what was read. With `known` it also says what the next time needs, if the mesh is one whose parts can be
+/// compiled alone.
+pub(crate) fn compile_read(
+    sources: &SourceSet,
+    options: &Options,
+    read: &mut Sources,
+    counts: Counts,
+    mut problems: Problems,
+    known: bool,
+) -> (Compiled, Option<Known>) {
     let mesh = read.mesh(options);
     let checks: Vec<&taut_model::check::Check> = taut_model::check::checks().collect();
     threads::each(&checks, |check| check.found(&mesh)).into_iter().for_each(|found| problems.extend(found));
     let mut problems = exceptions::apply(problems.into_all(), sources, &read.resources, options.now_s);
     let left_out = allowed::apply(&mut problems, &options.allow_unsupported);
     // What is said not to happen must not happen in part either.
-    let carried;
     let mesh = if left_out.is_empty() {
         mesh
     } else {
         read.resources.retain(|resource| !left_out.contains(&(resource.file, resource.subject.clone())));
-        carried = Sources { converted: OnceCell::new(), ..read };
-        carried.mesh(options)
+        read.converted = OnceCell::new();
+        read.mesh(options)
     };
     let problems: Problems = problems.into_iter().collect();
     let mut source_map = origins::empty();
     let mut snapshot = None;
+    let mut of_next_time = None;
     if !problems.fatal() {
-        let (lowered, origins) = lower::lower(&mesh);
-        source_map = origins.source_map(sources);
-        snapshot = Some(lowered);
+        let lowered = lower::lower(&mesh, known);
+        source_map = lowered.origins.source_map(sources);
+        snapshot = Some(lowered.snapshot);
+        let known = |shares| Known {
+            settings: mesh.settings.clone(),
+            whole: mesh.whole(),
+            origins: lowered.origins,
+            shares,
+            plain_http: lower::has_plain_http(&mesh),
+        };
+        of_next_time = lowered.shares.filter(|_| left_out.is_empty() && mesh.inventory.replaced.is_empty()).map(known);
     }
     let endpoints = endpoints::declared(&mesh);
-    Compiled { snapshot, source_map, endpoints, problems: problems.into_sorted(), counts }
+    (Compiled { snapshot, source_map, endpoints, problems: problems.into_sorted(), counts }, of_next_time)
 }
 
 /// What the sources hold.
@@ -114,13 +147,18 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// The mesh that they make.
-    pub(crate) fn mesh(&self, options: &Options) -> Mesh<'_> {
-        let wide = MeshWide {
+    /// What the mesh is told beside its resources.
+    pub(crate) fn wide(&self, options: &Options) -> MeshWide<'_> {
+        MeshWide {
             config: self.wide.config.as_ref().map(|(file, config)| (*file, config)),
             networks: self.wide.networks.as_ref().map(|(file, networks)| (*file, networks)),
             now_s: options.now_s,
-        };
+        }
+    }
+
+    /// The mesh that they make.
+    pub(crate) fn mesh(&self, options: &Options) -> Mesh<'_> {
+        let wide = self.wide(options);
         let settings = settings(options, self.wide.config.as_ref());
         let converted = self.converted.get_or_init(|| taut_model::convert(&self.resources, &settings));
         taut_model::resolve(&self.resources, converted, settings, wide)
@@ -128,22 +166,43 @@ impl Sources {
 }
 
 /// What one file holds.
-struct FileRead {
-    documents: usize,
-    foreign: usize,
-    resources: Vec<Resource>,
+pub(crate) struct FileRead {
+    pub(crate) documents: usize,
+    pub(crate) foreign: usize,
+    pub(crate) resources: Vec<Resource>,
     wide: Wide,
-    problems: Vec<Problem>,
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl FileRead {
+    /// One that holds nothing but these.
+    pub(crate) fn plain(documents: usize, foreign: usize, resources: Vec<Resource>) -> FileRead {
+        FileRead { documents, foreign, resources, wide: Wide::new(), problems: Vec::new() }
+    }
+
+    /// Whether it holds resources that are as they should be, and nothing that says how others are read.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.problems.is_empty() && self.wide.is_empty()
+    }
 }
 
 pub(crate) fn read(sources: &SourceSet, options: &Options, problems: &mut Problems) -> (Sources, Counts) {
+    let files: Vec<_> = sources.iter().filter(|(_, file)| !exceptions::is_exceptions(&file.name)).collect();
+    together(read_files(&files, options), problems)
+}
+
+/// What some files hold, each by itself.
+pub(crate) fn read_files(files: &[(FileId, &SourceFile)], options: &Options) -> Vec<FileRead> {
+    let second = (options.reader == YamlReader::Reference).then(SecondOpinion::default);
+    threads::each(files, |(id, file)| read_file(*id, file, options, second.as_ref()))
+}
+
+/// What all files hold.
+pub(crate) fn together(files: Vec<FileRead>, problems: &mut Problems) -> (Sources, Counts) {
     let mut counts = Counts::default();
     let mut read = Sources::default();
     let mut wide = Wide::new();
-    let second = (options.reader == YamlReader::Reference).then(SecondOpinion::default);
-    let files: Vec<_> = sources.iter().filter(|(_, file)| !exceptions::is_exceptions(&file.name)).collect();
-    let of_files = threads::each(&files, |(id, file)| read_file(*id, file, options, second.as_ref()));
-    for file in of_files {
+    for file in files {
         counts.documents += file.documents;
         counts.foreign += file.foreign;
         read.resources.extend(file.resources);

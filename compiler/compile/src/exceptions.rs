@@ -119,6 +119,11 @@ pub(crate) fn apply(
 }
 
 /// The resources with Istio's annotation.
+/// Whether a resource says itself what of it is not reported.
+pub(crate) fn is_annotated(resource: &Resource) -> bool {
+    resource.meta.annotations.get(ANNOTATION).is_some()
+}
+
 fn annotated(resources: &[Resource]) -> HashMap<(u32, &Subject), &Text> {
     let annotated = resources.iter().filter_map(|resource| {
         let codes = resource.meta.annotations.get(ANNOTATION)?;

@@ -43,12 +43,13 @@ pub fn explain(sources: &SourceSet, options: &Options, questions: &[Question]) -
     let mut lowering = Lowering::new(&mesh);
     let questions: Vec<Question> = questions.iter().cloned().map(Question::with_claims).collect();
     let links: Vec<_> = questions.iter().map(|question| lowering.view_of(&question.subject(&mesh))).collect();
+    let snapshot = lowering.root(BTreeMap::new());
     let lower::Lowering { objects, origins, .. } = lowering;
     let map = origins.source_map(sources);
     let endpoints = endpoints::declared(&mesh);
     let mut views: BTreeMap<Digest, Result<Tables, String>> = BTreeMap::new();
     let mut answer = |(question, link): (&Question, taut_snapshot::format::codec::Link<_>)| {
-        let load = || Tables::load(&objects, link).map_err(|bad| bad.to_string());
+        let load = || Tables::load(&objects, snapshot, link).map_err(|bad| bad.to_string());
         match views.entry(link.digest).or_insert_with(load) {
             Ok(tables) => Asked { question, tables, map: &map, endpoints: &endpoints }.answer(),
             Err(bad) => Answer::impossible(bad.clone()),

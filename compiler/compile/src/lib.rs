@@ -10,6 +10,7 @@ mod endpoints;
 mod exceptions;
 pub mod explain;
 mod lower;
+mod memo;
 mod origins;
 mod rules;
 mod second_opinion;
@@ -18,6 +19,7 @@ mod wide;
 
 pub use allowed::may_be_allowed;
 pub use compile::{Compiled, Counts, Options, compile};
+pub use memo::Memo;
 pub use rules::all as rules;
 pub use taut_model::Settings;
 pub use taut_resources::{field_table, schema_files};

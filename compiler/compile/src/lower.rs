@@ -14,9 +14,11 @@ mod listener;
 mod route;
 mod service;
 mod token;
+mod unit;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+pub(crate) use unit::{Part, Shares, Unit, UnitName, units};
 pub(crate) use view::Subject;
 
 use std::sync::Arc;
@@ -29,16 +31,32 @@ use taut_snapshot::{Digest, Objects, Snapshot, Text};
 
 use crate::origins::Origins;
 
-/// The snapshot of a mesh, and where its objects came from.
-pub(crate) fn lower(mesh: &Mesh<'_>) -> (Snapshot, Origins) {
+/// What a mesh becomes.
+pub(crate) struct Lowered {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) origins: Origins,
+    /// What its parts have in common, if that is asked for, and the mesh is one whose parts can be lowered alone.
+    pub(crate) shares: Option<Shares>,
+}
+
+/// Lowers a mesh. What its parts share is found out if `shared` asks for it.
+pub(crate) fn lower(mesh: &Mesh<'_>, shared: bool) -> Lowered {
     let mut lowering = Lowering::new(mesh);
+    lowering.shares = shared.then(Shares::default);
     let views = lowering.views();
-    let views = lowering.objects.insert_map(views);
-    let authority = lowering.authority();
-    let root = Root { mesh: lowering.mesh_link, views, authority };
-    let id = lowering.objects.insert(&root).digest;
+    let id = lowering.root(views);
+    let apart = lowering.base_is_used && lowering.is_the_same_for_everybody();
+    let shares = lowering.shares.take().filter(|_| apart).map(Shares::settled);
     let objects = if lowering.base_is_used { lowering.objects } else { reachable(id, &lowering.objects) };
-    (Snapshot { id, objects }, lowering.origins)
+    Lowered { snapshot: Snapshot { id, objects }, origins: lowering.origins, shares }
+}
+
+/// Whether some service speaks HTTP on port 80.
+pub(crate) fn has_plain_http(mesh: &Mesh<'_>) -> bool {
+    let plain = |port: &taut_model::ServicePort| {
+        port.number == 80 && (port.protocol.is_http() || port.protocol == Protocol::Auto)
+    };
+    mesh.services.iter().any(|service| service.ports.iter().any(plain))
 }
 
 /// The objects that something leads to: a snapshot with any other one is not believed.
@@ -98,6 +116,8 @@ pub(crate) struct Lowering<'m, 'r> {
     plain_http: bool,
     /// Other names of services, by host.
     aliases: Option<Arc<BTreeMap<Host, Vec<Host>>>>,
+    /// What each unit came to, if that is asked for.
+    shares: Option<Shares>,
 }
 
 impl<'m, 'r> Lowering<'m, 'r> {
@@ -124,10 +144,6 @@ impl<'m, 'r> Lowering<'m, 'r> {
             !spec.tls.is_empty() || !spec.tcp.is_empty()
         };
         let streams = (0..mesh.routings.len()).filter(has_streams).collect();
-        let plain = |port: &taut_model::ServicePort| {
-            port.number == 80 && (port.protocol.is_http() || port.protocol == Protocol::Auto)
-        };
-        let plain_http = mesh.services.iter().any(|service| service.ports.iter().any(plain));
         Lowering {
             mesh,
             objects,
@@ -145,7 +161,8 @@ impl<'m, 'r> Lowering<'m, 'r> {
             imported: BTreeMap::new(),
             streams,
             aliases: None,
-            plain_http,
+            plain_http: has_plain_http(mesh),
+            shares: None,
         }
     }
 
@@ -169,6 +186,7 @@ impl<'m, 'r> Lowering<'m, 'r> {
             streams: self.streams.clone(),
             plain_http: self.plain_http,
             aliases: self.aliases.clone(),
+            shares: self.shares.as_ref().map(|_| Shares::default()),
         }
     }
 
@@ -177,6 +195,17 @@ impl<'m, 'r> Lowering<'m, 'r> {
         self.objects.absorb(other.objects);
         self.origins.absorb(other.origins);
         self.base_is_used |= other.base_is_used;
+        if let (Some(ours), Some(theirs)) = (&mut self.shares, other.shares) {
+            ours.absorb(theirs);
+        }
+    }
+
+    /// The root of these views, by the names of their workloads.
+    pub(crate) fn root(&mut self, views: BTreeMap<Text, Digest>) -> Digest {
+        let views = self.objects.insert_map(views);
+        let authority = self.authority();
+        let base = self.base.as_ref().filter(|_| self.base_is_used).map(|base| base.0);
+        self.objects.insert(&Root { mesh: self.mesh_link, views, authority, base }).digest
     }
 
     /// Who may have a certificate: every service account that is declared or that a workload runs as.

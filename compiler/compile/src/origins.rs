@@ -9,12 +9,12 @@ use taut_source::{FileId, LineIndex, SourceSet, Span, Text};
 use crate::threads;
 
 /// The places that objects came from.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Origins {
     of: BTreeMap<Digest, BTreeSet<Source>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Source {
     /// The part of the object: the number of a rule, from 1; 0 for all of it.
     part: u32,
@@ -37,6 +37,22 @@ impl Source {
         }
     }
 
+    /// The file it is in.
+    pub(crate) fn file(&self) -> FileId {
+        self.file
+    }
+
+    fn origin(&self, line: u32) -> Origin {
+        Origin {
+            part: self.part,
+            kind: self.kind.clone(),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            file: self.file.0,
+            line,
+        }
+    }
+
     /// Says which part of its object it is of, once that is known.
     pub(crate) fn renumber(&mut self, part: usize) {
         self.part = u32::try_from(part).unwrap_or(u32::MAX);
@@ -45,7 +61,37 @@ impl Source {
 
 impl Origins {
     pub(crate) fn add(&mut self, digest: Digest, sources: impl IntoIterator<Item = Source>) {
-        self.of.entry(digest).or_default().extend(sources);
+        let mut sources = sources.into_iter().peekable();
+        if sources.peek().is_some() {
+            self.of.entry(digest).or_default().extend(sources);
+        }
+    }
+
+    /// Every place, with the object that came from it.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Digest, &Source)> {
+        self.of.iter().flat_map(|(digest, sources)| sources.iter().map(|source| (*digest, source)))
+    }
+
+    /// Whether an object is known to come from a place.
+    pub(crate) fn contains(&self, digest: Digest, source: &Source) -> bool {
+        self.of.get(&digest).is_some_and(|sources| sources.contains(source))
+    }
+
+    /// Forgets a place of an object.
+    pub(crate) fn remove(&mut self, digest: Digest, source: &Source) {
+        if let Some(sources) = self.of.get_mut(&digest) {
+            sources.remove(source);
+            if sources.is_empty() {
+                self.of.remove(&digest);
+            }
+        }
+    }
+
+    /// The places of one object, as the source map has them; none if nothing is known of it. `line` finds the line of an
+    /// offset in a file.
+    pub(crate) fn entry(&self, digest: Digest, mut line: impl FnMut(FileId, u32) -> u32) -> Option<Vec<Origin>> {
+        let sources = self.of.get(&digest)?;
+        Some(sources.iter().map(|source| source.origin(line(source.file, source.offset))).collect())
     }
 
     /// Adds the places that others know.
@@ -64,14 +110,7 @@ impl Origins {
         let lines = threads::each(sources.files(), |file| LineIndex::new(&file.bytes));
         let all: Vec<_> = self.of.iter().collect();
         let objects = threads::each(&all, |(digest, places)| {
-            let origin = |source: &Source| Origin {
-                part: source.part,
-                kind: source.kind.clone(),
-                namespace: source.namespace.clone(),
-                name: source.name.clone(),
-                file: source.file.0,
-                line: lines[source.file.0 as usize].line(source.offset),
-            };
+            let origin = |source: &Source| source.origin(lines[source.file.0 as usize].line(source.offset));
             (**digest, places.iter().map(origin).collect())
         });
         let files = sources.files().iter().map(|file| Text::new(&file.name)).collect();

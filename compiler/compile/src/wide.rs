@@ -59,6 +59,10 @@ impl<T> Found<T> {
         Found { named: None, maps: Vec::new(), read }
     }
 
+    fn is_empty(&self) -> bool {
+        self.named.is_none() && self.maps.is_empty()
+    }
+
     fn add(&mut self, other: Found<T>) {
         self.named = other.named.or(self.named.take());
         self.maps.extend(other.maps);
@@ -107,6 +111,11 @@ pub(crate) struct Wide {
 impl Wide {
     pub(crate) fn new() -> Wide {
         Wide { config: Found::new(read_mesh_config), networks: Found::new(read_mesh_networks) }
+    }
+
+    /// Whether nothing was found.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.config.is_empty() && self.networks.is_empty()
     }
 
     /// Adds what was found in another file.

@@ -100,7 +100,7 @@ inventory! {
 
 impl<'r> Inventory<'r> {
     /// Sorts resources into lists.
-    pub(crate) fn of(resources: &'r [Resource]) -> Inventory<'r> {
+    pub(crate) fn of(resources: &[&'r Resource]) -> Inventory<'r> {
         type Name<'r> = (&'r str, &'r str, Option<&'r Text>, &'r Text);
         let name = |resource: &'r Resource| -> Name<'r> {
             let subject = &resource.subject;
@@ -110,11 +110,11 @@ impl<'r> Inventory<'r> {
         let mut last: HashMap<Name<'r>, &'r Resource> =
             HashMap::with_capacity_and_hasher(resources.len(), Default::default());
         // An object that is still to get its name from `generateName` is like no other.
-        for resource in resources.iter().filter(|resource| !resource.subject.name.is_empty()) {
+        for &resource in resources.iter().filter(|resource| !resource.subject.name.is_empty()) {
             last.insert(name(resource), resource);
         }
         let mut inventory = Inventory::default();
-        for resource in resources {
+        for &resource in resources {
             match last.get(&name(resource)) {
                 Some(counts) if !std::ptr::eq(*counts, resource) => inventory.replaced.push((resource, counts)),
                 _ => inventory.add(resource),

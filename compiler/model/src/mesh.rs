@@ -190,6 +190,42 @@ pub fn resolve<'r>(
     settings: Settings,
     wide: MeshWide<'r>,
 ) -> Mesh<'r> {
+    let mut mesh = begin(&resources.iter().collect::<Vec<_>>(), settings, wide);
+    mesh.add_made(resources, converted);
+    mesh.injection_is_said = injection_is_said(&mesh.namespaces, &mesh.pods);
+    mesh.order();
+    mesh.enter(resources, converted);
+    mesh.index();
+    mesh.mark_gateways();
+    mesh
+}
+
+/// What is to be known of a mesh where only a part of it is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whole {
+    /// The names of all namespaces.
+    pub namespaces: BTreeSet<Text>,
+    /// Whether anything in the sources says who gets a proxy.
+    pub injection_is_said: bool,
+}
+
+/// Resolves the names of a part of the resources of a mesh, none of which are of the Gateway API or Ingresses.
+#[must_use]
+pub fn resolve_part<'r>(part: &[&'r Resource], whole: &Whole, settings: Settings, wide: MeshWide<'r>) -> Mesh<'r> {
+    let mut mesh = begin(part, settings, wide);
+    for namespace in &whole.namespaces {
+        mesh.namespaces.entry(namespace.clone()).or_insert(None);
+    }
+    mesh.injection_is_said = whole.injection_is_said;
+    mesh.order();
+    mesh.entrances = mesh.gateways.iter().map(|of| Entrance::written(*of)).collect();
+    mesh.index();
+    mesh.mark_gateways();
+    mesh
+}
+
+/// A mesh with its resources, not yet in order.
+fn begin<'r>(resources: &[&'r Resource], settings: Settings, wide: MeshWide<'r>) -> Mesh<'r> {
     let inventory = Inventory::of(resources);
     let mut mesh = Mesh {
         settings,
@@ -233,16 +269,22 @@ pub fn resolve<'r>(
         mesh.add(resource);
     }
     mesh.inventory = inventory;
-    mesh.add_made(resources, converted);
-    mesh.injection_is_said = injection_is_said(&mesh.namespaces, &mesh.pods);
-    mesh.order();
-    mesh.enter(resources, converted);
-    mesh.index();
-    mesh.mark_gateways();
     mesh
 }
 
 impl<'r> Mesh<'r> {
+    /// Whether anything in its own resources says who gets a proxy.
+    #[must_use]
+    pub fn part_says_injection(&self) -> bool {
+        injection_is_said(&self.namespaces, &self.pods)
+    }
+
+    /// What a part of it has to know.
+    #[must_use]
+    pub fn whole(&self) -> Whole {
+        Whole { namespaces: self.namespaces.keys().cloned().collect(), injection_is_said: self.injection_is_said }
+    }
+
     fn add(&mut self, resource: &'r Resource) {
         let namespace = resource.subject.namespace.clone();
         if let Some(namespace) = namespace.as_ref().filter(|namespace| !self.namespaces.contains_key(*namespace)) {

@@ -11,7 +11,7 @@ use crate::object::{
     Action, Alternative, AuthzRule, ClusterSet, ClusterTls, EndpointSource, Forward, HeaderOps, Matcher, MtlsMode,
     PathRewrite, Policy, Roots, RouteTable, Rule, Target, TargetPort, Test, TextTest, TlsTerms, TokenKeys,
 };
-use crate::snapshot::{BadSnapshot, Objects, Snapshot, services_of};
+use crate::snapshot::{BadSnapshot, Objects, Snapshot, base_of, services_of};
 use crate::source_map::SourceMap;
 use crate::{Digest, Text};
 
@@ -24,7 +24,7 @@ pub fn describe(
     workload: Option<&str>,
     origins: Option<&SourceMap>,
 ) -> Result<String, BadSnapshot> {
-    let mut page = Page { objects: &snapshot.objects, origins, text: String::new() };
+    let mut page = Page { snapshot: snapshot.id, objects: &snapshot.objects, origins, text: String::new() };
     for (name, view) in snapshot.workloads()? {
         if workload.is_none_or(|wanted| wanted == name) {
             page.view(&name, view)?;
@@ -37,6 +37,7 @@ pub fn describe(
 }
 
 struct Page<'s> {
+    snapshot: Digest,
     objects: &'s Objects,
     origins: Option<&'s SourceMap>,
     text: String,
@@ -61,7 +62,7 @@ impl Page<'_> {
 
     fn view(&mut self, name: &str, link: Link<crate::object::View>) -> Result<(), BadSnapshot> {
         let view = self.objects.read(link)?;
-        let tables = Tables::load(self.objects, link)?; // what cannot be run is not described as if it could
+        let tables = Tables::load(self.objects, self.snapshot, link)?; // what cannot be run is not described as if it could
         let kind = if view.gateway { "gateway" } else { "sidecar" };
         let id = format!("spiffe://{}/ns/{}/sa/{}", tables.mesh.trust_domain, view.namespace, view.service_account);
         let origin = self.from(link.digest, 0);
@@ -118,8 +119,8 @@ impl Page<'_> {
         }
         let mut seen = std::collections::BTreeSet::new();
         let mut services = Vec::new();
-        for layer in &view.layers {
-            for (_, service) in services_of(self.objects, *layer)? {
+        for layer in view.layers.iter().copied().chain(base_of(self.objects, self.snapshot, link)?) {
+            for (_, service) in services_of(self.objects, layer)? {
                 if seen.insert(service.host.clone()) {
                     services.push(service);
                 }

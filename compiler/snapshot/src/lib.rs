@@ -20,7 +20,7 @@ mod source_map;
 pub use describe::describe;
 pub use digest::{BadDigest, Digest};
 pub use endpoint::{Endpoint, EndpointSet, Owner};
-pub use snapshot::{BadSnapshot, Objects, Snapshot, services_of, view_of};
+pub use snapshot::{BadSnapshot, Objects, Snapshot, base_of, services_of, view_of};
 pub use source_map::{Origin, SourceMap};
 
 /// A short string: names, hosts, labels.

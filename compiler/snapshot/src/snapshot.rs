@@ -1,5 +1,6 @@
 //! A whole snapshot in memory, and what it takes to believe one.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -76,6 +77,11 @@ impl Objects {
         self.by_digest.extend(other.by_digest);
     }
 
+    /// Takes an object away.
+    pub fn remove(&mut self, digest: Digest) {
+        self.by_digest.remove(&digest);
+    }
+
     /// The bytes of an object, unchecked.
     #[must_use]
     pub fn bytes(&self, digest: Digest) -> Option<&Bytes> {
@@ -150,6 +156,39 @@ impl Objects {
         Map { count, buckets }
     }
 
+    /// Gives names of a map other objects, and adds the buckets that change. The old ones stay; their digests are returned.
+    ///
+    /// # Errors
+    /// If a bucket is missing or wrong, or has no such name.
+    pub fn update_map(
+        &mut self,
+        map: &mut Map,
+        changes: impl IntoIterator<Item = (Text, Digest)>,
+    ) -> Result<Vec<Digest>, BadSnapshot> {
+        let mut changed: BTreeMap<u32, Bucket> = BTreeMap::new();
+        let mut before = Vec::new();
+        for (name, digest) in changes {
+            let number = crate::object::bucket_of(&name, map.count);
+            let bucket = match changed.entry(number) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let link = map.bucket(&name).ok_or_else(|| no_entry(&name))?;
+                    before.push(link.digest);
+                    new.insert(self.read(link)?)
+                }
+            };
+            let at = bucket.entries.binary_search_by(|(key, _)| key.cmp(&name)).map_err(|_| no_entry(&name))?;
+            bucket.entries[at].1 = digest;
+        }
+        for (number, bucket) in changed {
+            let link = self.insert(&bucket);
+            if let Ok(at) = map.buckets.binary_search_by_key(&number, |(number, _)| *number) {
+                map.buckets[at].1 = link;
+            }
+        }
+        Ok(before)
+    }
+
     /// Every object that one leads to, itself included, in the order in which a walk meets them.
     ///
     /// # Errors
@@ -166,6 +205,10 @@ impl Objects {
         }
         Ok(order)
     }
+}
+
+fn no_entry(name: &str) -> BadSnapshot {
+    BadSnapshot::Meaning(Digest::of(name.as_bytes()), format!("no entry `{name}`"))
 }
 
 /// An immutable result of compilation: objects, of which one is the root. Its id is the root's digest.
@@ -226,7 +269,8 @@ impl Snapshot {
         let Some(bucket) = root.views.bucket(workload) else { return Ok(None) };
         let Some(view) = self.objects.read(bucket)?.get(workload) else { return Ok(None) };
         let mut objects = vec![self.id, bucket.digest];
-        objects.extend(self.objects.closure([view])?);
+        let base = base_of(&self.objects, self.id, Link::to(view))?;
+        objects.extend(self.objects.closure([view].into_iter().chain(base.map(|base| base.digest)))?);
         Ok(Some(objects))
     }
 
@@ -249,6 +293,19 @@ pub fn view_of(objects: &Objects, id: Digest, workload: &str) -> Result<Option<L
     let root: Root = objects.read(Link::to(id))?;
     let Some(bucket) = root.views.bucket(workload) else { return Ok(None) };
     Ok(objects.read(bucket)?.get(workload).map(Link::to))
+}
+
+/// The layer that a view has beside its own ones, in a snapshot of which only a part may be there.
+///
+/// # Errors
+/// If an object on the way is missing or wrong, or the view counts on a layer that there is not.
+pub fn base_of(objects: &Objects, id: Digest, view: Link<View>) -> Result<Option<Link<Layer>>, BadSnapshot> {
+    if !objects.read(view)?.has_base {
+        return Ok(None);
+    }
+    let root: Root = objects.read(Link::to(id))?;
+    let missing = || BadSnapshot::Meaning(id, "it has no layer that all share, which a view counts on".into());
+    root.base.map(Some).ok_or_else(missing)
 }
 
 /// The services of a layer, each with its digest.

@@ -3,6 +3,7 @@
 //! A problem is a value, never an `Err`: whoever finds one goes on and finds the next.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use crate::{Place, Text};
 
@@ -157,6 +158,17 @@ pub struct Problem {
     pub related: Vec<Related>,
 }
 
+impl Problem {
+    /// The order in which problems are shown: by place, and at one place the worst first.
+    #[must_use]
+    pub fn by_place(&self, other: &Problem) -> Ordering {
+        let key = |problem: &Problem| (problem.at, std::cmp::Reverse(problem.severity));
+        key(self).cmp(&key(other)).then_with(|| {
+            (&self.code, &self.message, &self.related).cmp(&(&other.code, &other.message, &other.related))
+        })
+    }
+}
+
 /// All problems of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Problems {
@@ -189,10 +201,7 @@ impl Problems {
     /// All problems by place; equal ones once.
     #[must_use]
     pub fn into_sorted(mut self) -> Vec<Problem> {
-        self.found.sort_by(|a, b| {
-            let key = |p: &Problem| (p.at, std::cmp::Reverse(p.severity));
-            key(a).cmp(&key(b)).then_with(|| (&a.code, &a.message, &a.related).cmp(&(&b.code, &b.message, &b.related)))
-        });
+        self.found.sort_by(Problem::by_place);
         self.found.dedup();
         self.found
     }

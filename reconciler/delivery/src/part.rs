@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::{Bucket, ClusterSet, EndpointSource, ObjectKind, Root, View};
-use taut_snapshot::{BadSnapshot, Digest, Objects, Snapshot};
+use taut_snapshot::{BadSnapshot, Digest, Objects, Snapshot, base_of};
 
 use crate::limits::{LACKING_MAX, PART_BYTES_MAX, PART_OBJECTS_MAX};
 use crate::message::{MemberKind, Refused};
@@ -155,9 +155,8 @@ pub fn assemble(
     at_hand: impl Fn(Digest) -> Option<Bytes>,
 ) -> Result<Assembled, Refused> {
     let mut walk = Walk { at_hand, objects: Objects::default(), lacking: Vec::new(), bytes_sum: 0 };
-    if let Some(start) = walk.start(snapshot, kind)? {
-        walk.close(start)?;
-    }
+    let start = walk.start(snapshot, kind)?;
+    walk.close(start)?;
     if walk.lacking.is_empty() {
         Ok(Assembled::Whole(Snapshot { id: snapshot, objects: walk.objects }))
     } else {
@@ -174,19 +173,24 @@ struct Walk<F> {
 }
 
 impl<F: Fn(Digest) -> Option<Bytes>> Walk<F> {
-    /// The object from which all the rest follows.
-    fn start(&mut self, snapshot: Digest, kind: &MemberKind) -> Result<Option<Digest>, Refused> {
-        let Some(root) = self.read::<Root>(snapshot)? else { return Ok(None) };
-        let MemberKind::Proxy { workload } = kind else { return Ok(Some(root.authority.digest)) };
+    /// The objects from which all the rest follows, as far as they are known.
+    fn start(&mut self, snapshot: Digest, kind: &MemberKind) -> Result<Vec<Digest>, Refused> {
+        let Some(root) = self.read::<Root>(snapshot)? else { return Ok(Vec::new()) };
+        let MemberKind::Proxy { workload } = kind else { return Ok(vec![root.authority.digest]) };
         let unknown = || refused(None, &NoPart::UnknownWorkload(workload.clone()));
         let bucket = root.views.bucket(workload).ok_or_else(unknown)?;
-        let Some(bucket) = self.read::<Bucket>(bucket.digest)? else { return Ok(None) };
-        bucket.get(workload).map(Some).ok_or_else(unknown)
+        let Some(bucket) = self.read::<Bucket>(bucket.digest)? else { return Ok(Vec::new()) };
+        let view = bucket.get(workload).ok_or_else(unknown)?;
+        if self.read::<View>(view)?.is_none() {
+            return Ok(Vec::new());
+        }
+        let base = base_of(&self.objects, snapshot, Link::to(view)).map_err(|bad| refused(Some(view), &bad))?;
+        Ok([view].into_iter().chain(base.map(|base| base.digest)).collect())
     }
 
-    fn close(&mut self, start: Digest) -> Result<(), Refused> {
+    fn close(&mut self, start: Vec<Digest>) -> Result<(), Refused> {
         let mut seen = BTreeSet::new();
-        let mut waiting = vec![start];
+        let mut waiting = start;
         while let Some(name) = waiting.pop() {
             if !seen.insert(name) || !self.take(name)? {
                 continue;

@@ -126,7 +126,7 @@ impl World {
     ) -> Result<(World, Vec<Fresh>), Refused> {
         let view = view_of(objects, snapshot, place.workload).map_err(|bad| unreadable(&bad))?;
         let view = view.ok_or_else(|| refused(format!("the snapshot has no workload `{}`", place.workload)))?;
-        let tables = Tables::load(objects, view).map_err(|bad| unreadable(&bad))?;
+        let tables = Tables::load(objects, snapshot, view).map_err(|bad| unreadable(&bad))?;
         let in_view = |why: String| Refused { object: Some(view.digest), why };
         let (upstreams, fresh) = upstreams(&tables, shared, before).map_err(in_view)?;
         let known = before.and_then(|before| before.tokens.as_ref());

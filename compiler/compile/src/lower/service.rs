@@ -34,13 +34,12 @@ impl<'r> Lowering<'_, 'r> {
         self.looked_at();
     }
 
-    /// The layers of a client, the one that counts first, first.
+    /// The layers that a client has before the one of everybody, the one that counts first, first.
     pub(super) fn layers(&mut self, namespace: &Text, labels: &LabelSet) -> Vec<Link<Layer>> {
         let base = self.base();
-        self.base_is_used = true;
         let own = self.layer_of_namespace(namespace, &base.1);
         let by_labels = self.layer_of_labels(namespace, labels);
-        by_labels.into_iter().chain(own).chain([base.0]).collect()
+        by_labels.into_iter().chain(own).collect()
     }
 
     /// The layer of an egress listener of a Sidecar. `place` says which listener of which one.
@@ -97,7 +96,7 @@ impl<'r> Lowering<'_, 'r> {
         found.filter(|host| self.mesh.service_named(host, namespace).is_some())
     }
 
-    fn aliases(&mut self) -> Arc<BTreeMap<Host, Vec<Host>>> {
+    pub(super) fn aliases(&mut self) -> Arc<BTreeMap<Host, Vec<Host>>> {
         let aliases = self.aliases.get_or_insert_with(|| {
             let mut aliases: BTreeMap<Host, Vec<Host>> = BTreeMap::new();
             for service in &self.mesh.services {
@@ -142,6 +141,11 @@ impl<'r> Lowering<'_, 'r> {
         ports
     }
 
+    /// Whether every host means the same to every client.
+    pub(super) fn is_the_same_for_everybody(&mut self) -> bool {
+        self.special().is_empty() && self.looked_at().is_empty()
+    }
+
     /// What every client sees alike: the meaning of each host to a client of which nothing is known.
     fn base(&mut self) -> Arc<(Link<Layer>, BTreeMap<Text, Digest>)> {
         if let Some(base) = &self.base {
@@ -156,7 +160,11 @@ impl<'r> Lowering<'_, 'r> {
             &hosts.chunks(64).collect::<Vec<_>>(),
             || (this.fork(), Vec::new()),
             |(lowering, entries), hosts| {
-                entries.extend(hosts.iter().filter_map(|host| Some((host.clone(), lowering.service(host, &client)?))));
+                entries.extend(
+                    hosts
+                        .iter()
+                        .filter_map(|host| Some((host.clone(), lowering.unit(|unit| unit.service(host, &client))?))),
+                );
             },
         );
         let mut entries = BTreeMap::new();
@@ -185,7 +193,7 @@ impl<'r> Lowering<'_, 'r> {
     }
 
     /// Every host that is a service, or that a virtual service of sidecars names.
-    fn hosts(&mut self) -> Arc<[Host]> {
+    pub(super) fn hosts(&mut self) -> Arc<[Host]> {
         if let Some(hosts) = &self.hosts {
             return hosts.clone();
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use taut_model::{
-    Client, Imports, Leading, Mode, ModeOf, Of, Protocol, Who, Workload, leading_to, mode_of, sidecar_of,
+    Client, Imports, LabelSet, Leading, Mode, ModeOf, Of, Protocol, Who, Workload, leading_to, mode_of, sidecar_of,
 };
 use taut_resources::{OutboundMode, Sidecar};
 use taut_snapshot::format::codec::Link;
@@ -35,7 +35,10 @@ impl<'r> Lowering<'_, 'r> {
             || (this.fork(), Vec::new()),
             |(lowering, views), some| {
                 let view = |workload: &&Workload<'_>| {
-                    (format!("{}/{}", workload.namespace, workload.name).into(), lowering.view(workload))
+                    (
+                        format!("{}/{}", workload.namespace, workload.name).into(),
+                        lowering.unit(|unit| unit.view(workload)),
+                    )
                 };
                 views.extend(some.iter().map(view));
             },
@@ -48,7 +51,7 @@ impl<'r> Lowering<'_, 'r> {
         views
     }
 
-    fn view(&mut self, workload: &Workload<'_>) -> Digest {
+    pub(super) fn view(&mut self, workload: &Workload<'_>) -> Digest {
         let who =
             Who { namespace: &workload.namespace, labels: &workload.labels, ports: &workload.ports, addresses: &[] };
         let subject = Subject {
@@ -83,6 +86,7 @@ impl<'r> Lowering<'_, 'r> {
             egress: None,
             egress_ports: Vec::new(),
             port_modes: Vec::new(),
+            has_base: false,
         };
         if subject.gateway {
             // A gateway sends by its listeners' rules alone, which name their clusters.
@@ -91,7 +95,7 @@ impl<'r> Lowering<'_, 'r> {
         }
         view.inbound = inbound(subject.who, &leading, &modes);
         match sidecar_of(self.mesh, namespace, labels) {
-            None => view.layers = self.layers(namespace, labels),
+            None => self.know_everything(namespace, labels, &mut view),
             Some(sidecar) => self.obey(sidecar, subject.who, &modes, &mut view),
         }
         let known = |port: &u16| view.inbound.iter().any(|inbound| inbound.port == *port);
@@ -101,17 +105,24 @@ impl<'r> Lowering<'_, 'r> {
         self.objects.insert(&view)
     }
 
+    /// A workload that knows all services: what is its namespace's and its own before what everybody has.
+    fn know_everything(&mut self, namespace: &Text, labels: &LabelSet, view: &mut View) {
+        view.layers = self.layers(namespace, labels);
+        view.has_base = true;
+        self.base_is_used = true;
+    }
+
     /// What a Sidecar changes of a view (semantics.md §7).
     fn obey(&mut self, sidecar: Of<'_, Sidecar>, who: Who<'_>, modes: &ModeOf<'_>, view: &mut View) {
         let place: Text = format!("{}/{}", sidecar.namespace(), sidecar.name()).into();
         if sidecar.spec.egress.is_empty() {
-            view.layers = self.layers(who.namespace, who.labels);
+            self.know_everything(who.namespace, who.labels, view);
         }
         for (at, listener) in sidecar.spec.egress.iter().enumerate() {
             let imports = Imports::of(listener, who.namespace);
             let layer = self.imported(imports, (place.clone(), at), who.namespace, who.labels);
             let Some(port) = &listener.port else {
-                view.layers = vec![layer];
+                (view.layers, view.has_base) = (vec![layer], false);
                 continue;
             };
             let written = port.protocol.as_ref().map_or("", |protocol| protocol.as_str());

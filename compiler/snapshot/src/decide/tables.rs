@@ -14,7 +14,7 @@ use crate::object::{
     Authorizer, Certificate, Cluster, ClusterRef, ClusterSet, ClusterTls, ConnectionTable, EgressPort, HostTable,
     Layer, Mesh, OutsideTls, Protocol, Retry, RouteTable, ServerTls, Service, Target, TlsTerms, TokenSet, View,
 };
-use crate::snapshot::{BadSnapshot, Objects, services_of};
+use crate::snapshot::{BadSnapshot, Objects, base_of, services_of};
 use crate::{Digest, Text};
 
 /// Everything that one workload decides by.
@@ -151,12 +151,14 @@ struct Loader<'o> {
 }
 
 impl Tables {
-    /// Reads a view and all that it leads to.
+    /// Reads a view of a snapshot, and all that it leads to.
     ///
     /// # Errors
     /// If anything is missing or wrong: then the view cannot be run.
-    pub fn load(objects: &Objects, link: Link<View>) -> Result<Tables, BadSnapshot> {
+    pub fn load(objects: &Objects, snapshot: Digest, link: Link<View>) -> Result<Tables, BadSnapshot> {
+        let base = base_of(objects, snapshot, link)?;
         let view = objects.read(link)?;
+        let own: Vec<Link<Layer>> = view.layers.iter().copied().chain(base).collect();
         let mesh = objects.read(view.mesh)?;
         let mut loader = Loader {
             objects,
@@ -174,7 +176,7 @@ impl Tables {
         let mut services = Vec::new();
         let mut scopes = Vec::with_capacity(view.egress_ports.len() + 1);
         let apart = view.egress_ports.iter().map(|port| (Some(port), &port.layers));
-        for (egress, layers) in apart.chain([(None, &view.layers)]) {
+        for (egress, layers) in apart.chain([(None, &own)]) {
             let from = services.len();
             loader.services(layers, &mut services)?;
             let hosts = index(&services[from..], from, &view, &mesh);

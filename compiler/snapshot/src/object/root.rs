@@ -1,6 +1,6 @@
 //! The root: its digest is the snapshot's id.
 
-use super::{Authority, Links, Map, Mesh};
+use super::{Authority, Layer, Links, Map, Mesh};
 use crate::Digest;
 use crate::format::codec::{Link, record};
 
@@ -13,12 +13,16 @@ record! {
         pub views: Map = 2,
         /// What the certificate authority runs.
         pub authority: Link<Authority> = 3,
+        /// The services that every client sees alike, if any view has them. Views do not name it themselves: else every
+        /// edit of a service would be an edit of all views.
+        pub base: Option<Link<Layer>> = 4,
     }
 }
 
 impl Links for Root {
     fn links(&self) -> Vec<Digest> {
         let mut links = vec![self.mesh.digest, self.authority.digest];
+        links.extend(super::digests(self.base));
         links.extend(self.views.buckets.iter().map(|(_, bucket)| bucket.digest));
         links
     }

@@ -37,6 +37,8 @@ record! {
         pub egress_ports: Vec<EgressPort> = 17,
         /// Ports that no service leads to and that have a mode of their own.
         pub port_modes: Vec<PortMode> = 18,
+        /// Whether it may also call the services of the root's `base`, where no layer of its own has the host.
+        pub has_base: bool = 19,
     }
 }
 

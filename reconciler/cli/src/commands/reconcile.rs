@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use taut_ca::{OWN_ACCOUNT, SYSTEM_NAMESPACE};
-use taut_compile::{Options, compile};
+use taut_compile::{Memo, Options};
 use taut_control::{Broken, Compiled, ControlConfig, Ledger, Offer};
 use taut_identity::SpiffeId;
 use taut_intake::{Arrival, IntakeConfig, IntakeError, Origin, Transport, follow};
@@ -111,6 +111,7 @@ async fn offered(
     mut commits: mpsc::Receiver<Arrival>,
     offers: mpsc::Sender<Offer>,
 ) {
+    let mut memo = Memo::new(options.clone());
     while let Some(arrival) = commits.recv().await {
         let (commit, sources) = match arrival {
             Arrival::Commit(commit, sources) => (commit, sources),
@@ -122,21 +123,28 @@ async fn offered(
         tracing::info!(commit = commit.id, "{}", commit.summary);
         let commit =
             taut_control::Commit { rev: commit.id, summary: commit.summary, author: commit.author, time: commit.time };
-        let (options, repository) = (options.clone(), repository.clone());
-        let compiling = tokio::task::spawn_blocking(move || offer(commit, &repository, &sources, &options));
+        let repository = repository.clone();
+        let compiling = tokio::task::spawn_blocking(move || {
+            let offer = offer(commit, &repository, &sources, &mut memo);
+            (memo, offer)
+        });
         match compiling.await {
-            Ok(offer) => {
+            Ok((used, offer)) => {
+                memo = used;
                 if offers.send(offer).await.is_err() {
                     return;
                 }
             }
-            Err(crashed) => tracing::error!("the compiler crashed, and the fleet stays as it is: {crashed}"),
+            Err(crashed) => {
+                memo = Memo::new(options.clone());
+                tracing::error!("the compiler crashed, and the fleet stays as it is: {crashed}");
+            }
         }
     }
 }
 
-fn offer(commit: taut_control::Commit, repository: &str, sources: &SourceSet, options: &Options) -> Offer {
-    let mut compiled = compile(sources, options);
+fn offer(commit: taut_control::Commit, repository: &str, sources: &SourceSet, memo: &mut Memo) -> Offer {
+    let mut compiled = memo.compile(sources).clone();
     compiled.source_map.repository = repository.into();
     compiled.source_map.commit = commit.rev.as_str().into();
     let compiled = match compiled.snapshot {

@@ -66,7 +66,8 @@ pub fn mesh(workloads: &[&str], mark: u32) -> Snapshot {
             service_account: name.clone(),
             gateway: false,
             mesh,
-            layers: vec![layer],
+            layers: vec![],
+            has_base: true,
             inbound: vec![],
             other_ports: MtlsMode::Permissive,
             policies: None,
@@ -84,7 +85,7 @@ pub fn mesh(workloads: &[&str], mark: u32) -> Snapshot {
     let mut identities: Vec<Text> = workloads.iter().map(Text::new).collect();
     identities.sort();
     let authority = objects.insert(&Authority { trust_domain: "cluster.local".into(), identities });
-    let id = objects.insert(&Root { mesh, views, authority }).digest;
+    let id = objects.insert(&Root { mesh, views, authority, base: Some(layer) }).digest;
     Snapshot { id, objects }
 }
 

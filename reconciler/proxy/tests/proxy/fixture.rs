@@ -357,6 +357,7 @@ impl Case {
             gateway: self.gateway,
             mesh,
             layers: vec![objects.insert(&layer)],
+            has_base: false,
             inbound: self.inbound,
             other_ports: MtlsMode::Permissive,
             policies: self.policies.map(|policies| objects.insert(&policies)),
@@ -366,7 +367,7 @@ impl Case {
         let view = objects.insert(&view).digest;
         let views = objects.insert_map([(format!("shop/{}", self.workload).into(), view)].into());
         let authority = objects.insert(&Authority { trust_domain: "cluster.local".into(), identities: vec![] });
-        let root = objects.insert(&Root { mesh, views, authority });
+        let root = objects.insert(&Root { mesh, views, authority, base: None });
         (root.digest, self.objects)
     }
 }

@@ -1,0 +1,312 @@
+//! An edit: what it changes, found by compiling the part around it before and after.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use taut_model::{Mesh, resolve_part};
+use taut_resources::Resource;
+use taut_snapshot::object::{Layer, Root};
+use taut_snapshot::{Digest, EndpointSet, Snapshot, SourceMap};
+use taut_source::{FileId, LineIndex, Problem, Problems, Severity, SourceSet};
+
+use super::around::{Around, Index};
+use super::{Before, FileBefore};
+use crate::compile::{FileRead, Known, Options, Sources, read_files};
+use crate::lower::{Part, Shares, Unit, UnitName};
+use crate::origins::Origins;
+use crate::{endpoints, exceptions, lower};
+
+/// The most files of an edit that is looked at by itself.
+const FILES_MAX: usize = 64;
+
+impl Before {
+    /// Brings everything up to date with a tree that differs in a few files. None if it takes more than that: then
+    /// everything is to be compiled.
+    pub(super) fn edit(&mut self, sources: &SourceSet, options: &Options) -> Option<()> {
+        let Before { sources: before, files, read, compiled, parts, with_exceptions } = self;
+        let changed = changed(before, sources)?;
+        if changed.is_empty() {
+            return Some(());
+        }
+        let parts = parts.as_mut()?;
+        let snapshot = compiled.snapshot.as_mut()?;
+        let fresh = read_again(&changed, sources, files, options)?;
+        let is_changed = |file: FileId| changed.binary_search(&(file.0 as usize)).is_ok();
+        let mentions = |problem: &Problem| {
+            is_changed(problem.at.file) || problem.related.iter().any(|related| is_changed(related.at.file))
+        };
+        let replaced = replaced(&changed, &fresh, files, &read.resources, parts)?;
+        let around = around(&changed, files, &read.resources, &replaced, parts)?;
+        let (difference, found) = {
+            let looks = |new: bool| look(&around, &replaced, read, parts, options, new);
+            let (before, after) = (looks(false)?, looks(true)?);
+            let alike = before.endpoints == after.endpoints
+                && before.part.beside == after.part.beside
+                && before.says_injection == after.says_injection;
+            if !alike {
+                return None;
+            }
+            let known: Vec<&Problem> = compiled.problems.iter().filter(|problem| mentions(problem)).collect();
+            let found = newly_found(&known, before.problems, after.problems, mentions)?;
+            if !found.is_empty() && *with_exceptions {
+                return None; // somebody may live with them
+            }
+            (Difference::of(before.part, after.part, &around, &parts.index)?, found)
+        };
+        let Known { origins, shares, .. } = &mut parts.known;
+        difference.enter(snapshot, shares, origins)?;
+        difference.enter_places(&mut compiled.source_map, origins, sources, is_changed);
+        enter_problems(&mut compiled.problems, found, mentions);
+        for (number, resource) in replaced {
+            let old = std::mem::replace(&mut read.resources[number as usize], resource.clone());
+            parts.index.replace(number, &old, resource, &parts.known.settings);
+        }
+        for (file, read) in changed.iter().zip(&fresh) {
+            let known = &mut files[*file];
+            compiled.counts.documents = compiled.counts.documents - known.documents + read.documents;
+            compiled.counts.foreign = compiled.counts.foreign - known.foreign + read.foreign;
+            (known.documents, known.foreign) = (read.documents, read.foreign);
+        }
+        *before = sources.clone();
+        Some(())
+    }
+}
+
+/// The numbers of the files that have another content, if all have the names that they had, and they are few.
+fn changed(before: &SourceSet, now: &SourceSet) -> Option<Vec<usize>> {
+    let (before, now) = (before.files(), now.files());
+    if before.len() != now.len() {
+        return None;
+    }
+    let mut changed = Vec::new();
+    for (at, (before, now)) in before.iter().zip(now).enumerate() {
+        let same_name = std::sync::Arc::ptr_eq(&before.name, &now.name) || before.name == now.name;
+        if !same_name {
+            return None;
+        }
+        if before.id != now.id {
+            changed.push(at);
+        }
+    }
+    (changed.len() <= FILES_MAX).then_some(changed)
+}
+
+/// Reads the changed files, if they hold as many resources as they did, and nothing is wrong with them.
+fn read_again(
+    changed: &[usize],
+    sources: &SourceSet,
+    files: &[FileBefore],
+    options: &Options,
+) -> Option<Vec<FileRead>> {
+    let of_number = |at: &usize| {
+        let id = FileId(u32::try_from(*at).ok()?);
+        Some((id, sources.file(id)))
+    };
+    let of: Vec<_> = changed.iter().map(of_number).collect::<Option<_>>()?;
+    let fresh = read_files(&of, options);
+    let same =
+        |(at, read): (&usize, &FileRead)| files[*at].plain && read.is_plain() && files[*at].len == read.resources.len();
+    changed.iter().zip(&fresh).all(same).then_some(fresh)
+}
+
+/// The resources that take the place of others, by number. None if one of them has another name, or is tied to the rest
+/// of the mesh by more than names.
+fn replaced<'f>(
+    changed: &[usize],
+    fresh: &'f [FileRead],
+    files: &[FileBefore],
+    resources: &[Resource],
+    parts: &super::Parts,
+) -> Option<BTreeMap<u32, &'f Resource>> {
+    let mut replaced = BTreeMap::new();
+    for (file, read) in changed.iter().zip(fresh) {
+        for (number, new) in (files[*file].from..).zip(&read.resources) {
+            let old = &resources[number];
+            if old == new {
+                continue;
+            }
+            let tied = |resource| parts.index.named(resource, &parts.known.settings).is_some();
+            if old.subject != new.subject || !tied(old) || !tied(new) {
+                return None;
+            }
+            replaced.insert(u32::try_from(number).ok()?, new);
+        }
+    }
+    Some(replaced)
+}
+
+fn around(
+    changed: &[usize],
+    files: &[FileBefore],
+    resources: &[Resource],
+    replaced: &BTreeMap<u32, &Resource>,
+    parts: &super::Parts,
+) -> Option<Around> {
+    let of_file = |file: &usize| files[*file].from..files[*file].from + files[*file].len;
+    let edited = changed.iter().flat_map(of_file).filter_map(|number| u32::try_from(number).ok());
+    let both = |number: u32| [Some(&resources[number as usize]), replaced.get(&number).copied()];
+    parts.index.around(edited, both, &parts.known.settings)
+}
+
+/// What is found in the changed files after an edit. None if the part does not show what all of the mesh shows there, if
+/// something else in it is found or not any more, or if what is found keeps the mesh from being run.
+fn newly_found(
+    known: &[&Problem],
+    before: Vec<Problem>,
+    after: Vec<Problem>,
+    mentions: impl Fn(&Problem) -> bool,
+) -> Option<Vec<Problem>> {
+    let (before_here, before_elsewhere): (Vec<Problem>, Vec<Problem>) = before.into_iter().partition(&mentions);
+    let (after_here, after_elsewhere): (Vec<Problem>, Vec<Problem>) = after.into_iter().partition(&mentions);
+    let sorted = |problems: Vec<Problem>| problems.into_iter().collect::<Problems>().into_sorted();
+    let (before_here, after_here) = (sorted(before_here), sorted(after_here));
+    let shown = before_here.iter().eq(known.iter().copied()) && before_elsewhere == after_elsewhere;
+    let fatal = after_here.iter().any(|problem| problem.severity == Severity::Error);
+    (shown && !fatal).then_some(after_here)
+}
+
+/// Puts what is found now in the place of what was found in the changed files.
+fn enter_problems(problems: &mut Vec<Problem>, found: Vec<Problem>, mentions: impl Fn(&Problem) -> bool) {
+    if problems.iter().filter(|problem| mentions(problem)).eq(&found) {
+        return;
+    }
+    problems.retain(|problem| !mentions(problem));
+    for problem in found {
+        let at = problems.partition_point(|other| other.by_place(&problem).is_lt());
+        problems.insert(at, problem);
+    }
+}
+
+/// What a part of the mesh comes to.
+struct Looked {
+    problems: Vec<Problem>,
+    endpoints: EndpointSet,
+    part: Part,
+    says_injection: bool,
+}
+
+/// Checks and lowers the part around an edit, as it was or as it is.
+fn look(
+    around: &Around,
+    replaced: &BTreeMap<u32, &Resource>,
+    read: &Sources,
+    parts: &super::Parts,
+    options: &Options,
+    new: bool,
+) -> Option<Looked> {
+    let Known { settings, whole, plain_http, .. } = &parts.known;
+    let of_number = |number: &u32| {
+        let replaced = replaced.get(number).copied().filter(|_| new);
+        replaced.unwrap_or(&read.resources[*number as usize])
+    };
+    let resources: Vec<&Resource> = around.resources.iter().map(of_number).collect();
+    if resources.iter().any(|resource| exceptions::is_annotated(resource)) {
+        return None; // what is found of it is not always reported
+    }
+    let mesh: Mesh<'_> = resolve_part(&resources, whole, settings.clone(), read.wide(options));
+    let problems = taut_model::check::checks().flat_map(|check| check.found(&mesh)).collect();
+    let part = lower::units(&mesh, *plain_http, |unit| around.has(unit, &parts.index))?;
+    let says_injection = mesh.part_says_injection();
+    Some(Looked { problems, endpoints: endpoints::declared(&mesh), part, says_injection })
+}
+
+/// What an edit does to a snapshot: the units that come to something else.
+struct Difference {
+    units: Vec<(UnitName, Unit, Unit)>,
+    /// All other units of the part.
+    others: BTreeMap<UnitName, Unit>,
+}
+
+impl Difference {
+    /// None if a unit comes or goes, or one changes that looks at more than the part.
+    fn of(mut before: Part, mut after: Part, around: &Around, index: &Index) -> Option<Difference> {
+        let names: Vec<UnitName> = before.differing(&after).into_iter().cloned().collect();
+        let mut units = Vec::new();
+        for name in names {
+            if !around.is_near(&name, index) {
+                return None;
+            }
+            let (old, new) = (before.units.remove(&name)?, after.units.remove(&name)?);
+            units.push((name, old, new));
+        }
+        Some(Difference { units, others: after.units })
+    }
+
+    /// Brings the objects up to date.
+    fn enter(&self, snapshot: &mut Snapshot, shares: &mut Shares, origins: &mut Origins) -> Option<()> {
+        let mut root: Root = snapshot.root().ok()?;
+        let base = root.base?;
+        let mut layer: Layer = snapshot.objects.read(base).ok()?;
+        let objects = &mut snapshot.objects;
+        for (_, old, new) in &self.units {
+            for (digest, bytes) in new.objects.iter().filter(|(digest, _)| !old.objects.contains(*digest)) {
+                shares.add_object(digest, objects.contains(digest));
+                objects.insert_bytes(bytes.clone());
+            }
+            for (digest, source) in new.origins.iter().filter(|(digest, it)| !old.origins.contains(*digest, it)) {
+                shares.add_origin((digest, source.clone()), origins.contains(digest, source));
+                origins.add(digest, [source.clone()]);
+            }
+        }
+        for (_, old, new) in &self.units {
+            for (digest, _) in old.objects.iter().filter(|(digest, _)| !new.objects.contains(*digest)) {
+                if shares.drop_object(digest) {
+                    objects.remove(digest);
+                }
+            }
+            for (digest, source) in old.origins.iter().filter(|(digest, it)| !new.origins.contains(*digest, it)) {
+                if shares.drop_origin(&(digest, source.clone())) {
+                    origins.remove(digest, source);
+                }
+            }
+        }
+        let changed = || self.units.iter().filter(|(_, old, new)| old.digest != new.digest);
+        let hosts = changed().filter_map(|(name, _, new)| match name {
+            UnitName::Host(host) => Some((host.clone(), new.digest)),
+            UnitName::View(_) => None,
+        });
+        let views = changed().filter_map(|(name, _, new)| match name {
+            UnitName::View(name) => Some((name.clone(), new.digest)),
+            UnitName::Host(_) => None,
+        });
+        let mut outdated = objects.update_map(&mut layer.services, hosts).ok()?;
+        outdated.extend(objects.update_map(&mut root.views, views).ok()?);
+        let new_base = objects.insert(&layer);
+        root.base = Some(new_base);
+        let id = objects.insert(&root).digest;
+        outdated.extend(Some(base.digest).filter(|base| *base != new_base.digest));
+        outdated.extend(Some(snapshot.id).filter(|before| *before != id));
+        outdated.into_iter().for_each(|digest| objects.remove(digest));
+        snapshot.id = id;
+        Some(())
+    }
+
+    /// Brings the source map up to date: the objects of these units, and whatever has an origin in a changed file, where
+    /// lines may be others though nothing else is.
+    fn enter_places(
+        &self,
+        map: &mut SourceMap,
+        origins: &Origins,
+        sources: &SourceSet,
+        is_changed: impl Fn(FileId) -> bool,
+    ) {
+        let differing = self.units.iter().flat_map(|(_, old, new)| old.origins.iter().chain(new.origins.iter()));
+        let moved = self.others.values().flat_map(|unit| unit.origins.iter());
+        let moved = moved.filter(|(_, source)| is_changed(source.file()));
+        let touched: BTreeSet<Digest> = differing.chain(moved).map(|(digest, _)| digest).collect();
+        let mut files: HashMap<FileId, LineIndex> = HashMap::new();
+        let mut line = |file: FileId, offset: u32| {
+            files.entry(file).or_insert_with(|| LineIndex::new(&sources.file(file).bytes)).line(offset)
+        };
+        for digest in touched {
+            let at = map.objects.binary_search_by(|(known, _)| known.cmp(&digest));
+            match (origins.entry(digest, &mut line), at) {
+                (Some(entry), Ok(at)) => map.objects[at].1 = entry,
+                (Some(entry), Err(at)) => map.objects.insert(at, (digest, entry)),
+                (None, Ok(at)) => {
+                    map.objects.remove(at);
+                }
+                (None, Err(_)) => {}
+            }
+        }
+    }
+}
