@@ -1,6 +1,5 @@
 //! Rules about DestinationRules.
 
-mod client_tls;
 mod credential_of_gateways;
 mod empty_subset;
 mod unknown_credential;

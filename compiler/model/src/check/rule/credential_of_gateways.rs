@@ -2,8 +2,8 @@
 
 use taut_source::{Problems, Rule, Severity, Stage};
 
-use super::client_tls::credentials;
 use crate::check::{Check, about};
+use crate::destination_rule::credentials;
 use crate::mesh::Mesh;
 
 static RULE: Rule = Rule {

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use taut_resources::{ClientTls, ClientTlsMode};
 use taut_source::{Problems, Rule, Severity, Stage};
 
-use super::client_tls::credentials;
 use crate::Text;
 use crate::check::{Check, about};
+use crate::destination_rule::credentials;
 use crate::mesh::Mesh;
 use crate::secret::{key_pair, roots_beside, secret_of};
 
