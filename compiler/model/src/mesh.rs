@@ -362,15 +362,11 @@ impl<'r> Mesh<'r> {
         let declared: BTreeSet<_> = self.workloads.iter().map(Workload::declared).collect();
         self.workloads.retain(|workload| !workload.is_made_by(&declared));
         self.workloads.sort_by(|a, b| (&a.namespace, &a.name, a.rank()).cmp(&(&b.namespace, &b.name, b.rank())));
-        let mut shadowed = Vec::new();
         self.workloads.dedup_by(|later, kept| {
             let same = (&later.namespace, &later.name) == (&kept.namespace, &kept.name);
-            if same {
-                shadowed.push((later.resource, kept.resource));
-            }
+            self.shadowed.extend(same.then_some((later.resource, kept.resource)));
             same
         });
-        self.shadowed = shadowed;
         self.routings.sort_by_cached_key(|routing| routing.of.seniority());
         // What was made of a policy fills what rules leave open: it comes last.
         self.traffic.sort_by_cached_key(|traffic| (traffic.made, traffic.of.seniority()));
