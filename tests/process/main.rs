@@ -1,4 +1,5 @@
 //! Real processes, real sockets, real disks.
 
 mod bad_input;
+mod capture;
 mod demo;

@@ -82,14 +82,16 @@ struct Meant<'r> {
     service: Option<(ServiceId, Arc<Governing<'r>>)>,
 }
 
+/// Clusters by service, port, the rules that were merged for them, and the gateway whose Secrets they use.
+type ClusterKey = (u32, u16, Vec<usize>, Option<cluster::Caller>);
+
 /// What is kept while one mesh is lowered.
 pub(crate) struct Lowering<'m, 'r> {
     pub(crate) mesh: &'m Mesh<'r>,
     pub(crate) objects: Objects,
     pub(crate) origins: Origins,
     pub(crate) mesh_link: Link<object::Mesh>,
-    /// Clusters by service, port and the rules that were merged for them.
-    clusters: HashMap<(u32, u16, Vec<usize>), Link<ClusterSet>>,
+    clusters: HashMap<ClusterKey, Link<ClusterSet>>,
     /// Every host that is a service, or that a virtual service of sidecars names.
     hosts: Option<Arc<[Host]>>,
     /// What the last destination led to: most of those of a rule are subsets of one host.

@@ -1,9 +1,12 @@
 //! Which destination rule governs a service for a client, and what it says of a port and a subset (semantics.md §4.3-4.5).
 
-use taut_resources::{ClientTls, ConnectionPool, LoadBalancer, OutlierDetection, RetryBudget, Subset, TrafficPolicy};
+use taut_resources::{
+    At, ClientTls, ClientTlsMode, ConnectionPool, DestinationRule, LoadBalancer, OutlierDetection, RetryBudget, Subset,
+    TrafficPolicy,
+};
 
 use crate::mesh::{Mesh, Traffic};
-use crate::{Host, Service, Visibility, covers, specificity};
+use crate::{Host, Service, Text, Visibility, covers, specificity};
 
 /// The rule that governs a service for a client: one, or several of one host and namespace merged.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +34,8 @@ pub struct PortTraffic<'r> {
     pub tls: Option<&'r ClientTls>,
     /// Limits retries in proportion to requests. A port's own settings lose it (§4.5).
     pub retry_budget: Option<&'r RetryBudget>,
+    /// Whether the TLS is what a policy of the Gateway API says.
+    pub tls_of_policy: bool,
 }
 
 /// The rule that governs a service for clients of a namespace (§4.3): the client's own namespace before the service's
@@ -140,6 +145,7 @@ impl<'r> Governing<'r> {
             let mut named = self.otherwise.iter().filter_map(|policy| at_port(policy, port)?.tls);
             let all = self.otherwise.iter().find_map(|policy| policy.tls.as_deref());
             traffic.tls = named.next().or(all);
+            traffic.tls_of_policy = traffic.tls.is_some();
         }
         traffic
     }
@@ -168,6 +174,7 @@ fn whole(policy: &TrafficPolicy) -> PortTraffic<'_> {
         outlier_detection: policy.outlier_detection.as_deref(),
         tls: policy.tls.as_deref(),
         retry_budget: policy.retry_budget.as_deref(),
+        tls_of_policy: false,
     }
 }
 
@@ -179,5 +186,22 @@ fn at_port(policy: &TrafficPolicy, port: u16) -> Option<PortTraffic<'_>> {
         outlier_detection: settings.outlier_detection.as_deref(),
         tls: settings.tls.as_deref(),
         retry_budget: None,
+        tls_of_policy: false,
     })
+}
+
+/// Each setting with the Secret that it names: for all ports and for some, of the service and of its subsets.
+pub(crate) fn credentials(rule: &DestinationRule) -> impl Iterator<Item = (&ClientTls, &At<Text>)> {
+    let own = rule.traffic_policy.iter().map(|policy| &**policy);
+    let of_subsets = rule.subsets.iter().filter_map(|subset| subset.traffic_policy.as_deref());
+    own.chain(of_subsets).flat_map(settings).filter_map(|tls| {
+        let does_tls = matches!(tls.mode.map(|mode| mode.value), Some(ClientTlsMode::Simple | ClientTlsMode::Mutual));
+        let named = tls.credential_name.as_ref().filter(|name| does_tls && !name.is_empty())?;
+        Some((tls, named))
+    })
+}
+
+fn settings(policy: &TrafficPolicy) -> impl Iterator<Item = &ClientTls> {
+    let of_ports = policy.port_level_settings.iter().filter_map(|port| port.tls.as_deref());
+    policy.tls.as_deref().into_iter().chain(of_ports)
 }

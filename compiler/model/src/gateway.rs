@@ -29,11 +29,18 @@ pub struct Entrance<'r> {
     pub name: Text,
     /// Who runs it, if it was made.
     pub run_by: Option<&'r RunBy>,
+    /// The Secret with the certificate that it shows to services, if they speak TLS as a policy says.
+    pub client_certificate: Option<&'r (Text, Text)>,
 }
 
 impl<'r> Entrance<'r> {
     pub(crate) fn written(of: Of<'r, Gateway>) -> Entrance<'r> {
-        Entrance { of, name: format!("{}/{}", of.namespace(), of.name()).into(), run_by: None }
+        Entrance {
+            of,
+            name: format!("{}/{}", of.namespace(), of.name()).into(),
+            run_by: None,
+            client_certificate: None,
+        }
     }
 
     /// The services whose workloads run it.

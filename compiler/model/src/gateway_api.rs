@@ -66,6 +66,8 @@ pub struct MadeGateway {
     pub spec: Gateway,
     /// Who runs it.
     pub run_by: RunBy,
+    /// The Secret with the certificate that it shows to services, if they speak TLS as a policy says.
+    pub client_certificate: Option<(Text, Text)>,
 }
 
 /// A virtual service that was made of routes.

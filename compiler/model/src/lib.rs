@@ -46,7 +46,7 @@ pub use mesh::{Mesh, MeshWide, Of, Routing, Traffic, Whole, gateway_name, resolv
 pub use peer_authentication::{Mode, ModeOf, deciding_policy, mode_of, namespace_mode};
 pub use pod::{NamespaceMode, Pod, Pods};
 pub use protocol::Protocol;
-pub use secret::{KeyPair, key_pair, secret_name};
+pub use secret::{KeyPair, client_roots, key_pair, roots_beside, secret_name, secret_of};
 pub use service::{EndpointKind, Service, ServiceId, ServicePort, Target};
 pub use settings::Settings;
 pub use sidecar::{Imports, sidecar_of};

@@ -126,6 +126,8 @@ pub struct Mesh<'r> {
     pub services: Vec<Service<'r>>,
     /// Every workload, by namespace and name.
     pub workloads: Vec<Workload<'r>>,
+    /// Workloads that have the name of another one, and that other, which counts.
+    pub shadowed: Vec<(&'r Resource, &'r Resource)>,
     /// Every virtual service, by seniority.
     pub routings: Vec<Routing<'r>>,
     /// Every destination rule, by seniority.
@@ -244,6 +246,7 @@ fn begin<'r>(resources: &[&'r Resource], settings: Settings, wide: MeshWide<'r>)
         not_run: Vec::new(),
         broken: Vec::new(),
         unused: Vec::new(),
+        shadowed: Vec::new(),
         peer_authentications: Vec::new(),
         authorization_policies: Vec::new(),
         sidecars: Vec::new(),
@@ -345,6 +348,7 @@ impl<'r> Mesh<'r> {
             of: Of { resource: &resources[made.resource], spec: &made.spec },
             name: made.name.clone(),
             run_by: Some(&made.run_by),
+            client_certificate: made.client_certificate.as_ref(),
         });
         self.entrances.extend(made);
     }
@@ -358,7 +362,11 @@ impl<'r> Mesh<'r> {
         let declared: BTreeSet<_> = self.workloads.iter().map(Workload::declared).collect();
         self.workloads.retain(|workload| !workload.is_made_by(&declared));
         self.workloads.sort_by(|a, b| (&a.namespace, &a.name, a.rank()).cmp(&(&b.namespace, &b.name, b.rank())));
-        self.workloads.dedup_by(|later, kept| (&later.namespace, &later.name) == (&kept.namespace, &kept.name));
+        self.workloads.dedup_by(|later, kept| {
+            let same = (&later.namespace, &later.name) == (&kept.namespace, &kept.name);
+            self.shadowed.extend(same.then_some((later.resource, kept.resource)));
+            same
+        });
         self.routings.sort_by_cached_key(|routing| routing.of.seniority());
         // What was made of a policy fills what rules leave open: it comes last.
         self.traffic.sort_by_cached_key(|traffic| (traffic.made, traffic.of.seniority()));

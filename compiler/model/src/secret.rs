@@ -2,7 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use taut_resources::Secret;
+use taut_resources::{Secret, ServerTls};
+
+use crate::Text;
+use crate::mesh::Mesh;
 
 /// A certificate chain and its key, both PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,59 @@ pub fn key_pair(secret: &Secret) -> Result<KeyPair, String> {
         }
     }
     Err("it has neither `tls.crt` and `tls.key` nor `cert` and `key`".into())
+}
+
+/// The Secret that a credential means, `namespace/name`: where nothing else is said, it is where the workload is.
+#[must_use]
+pub fn secret_of(credential: &str, namespace: &str) -> (Text, Text) {
+    match credential.strip_prefix("kubernetes-gateway://").and_then(|it| it.split_once('/')) {
+        Some((namespace, name)) => (namespace.into(), name.into()),
+        None => (namespace.into(), secret_name(credential).into()),
+    }
+}
+
+/// The roots beside a credential: those of a Secret `NAME-cacert`, or of the credential's own.
+///
+/// # Errors
+/// A sentence that says what is missing.
+pub fn roots_beside(mesh: &Mesh<'_>, (namespace, name): &(Text, Text)) -> Result<Vec<u8>, String> {
+    let apart: Text = format!("{name}-cacert").into();
+    let secrets = [&apart, name].map(|name| mesh.secrets.get(&(namespace.clone(), name.clone())));
+    let found = secrets.into_iter().flatten().find_map(|secret| roots_in(secret.spec));
+    found.unwrap_or_else(|| {
+        Err(format!("there is no `ca.crt` in the Secret `{namespace}/{name}`, nor one in `{apart}`"))
+    })
+}
+
+fn roots_in(secret: &Secret) -> Option<Result<Vec<u8>, String>> {
+    let found = ["cacert", "ca.crt"].into_iter().find_map(|key| value(secret, key))?;
+    Some(found.and_then(|bytes| pem(bytes, "CERTIFICATE")))
+}
+
+/// Who certifies the clients of a gateway's server (semantics.md §5.7).
+///
+/// # Errors
+/// A sentence that says what is missing.
+pub fn client_roots(mesh: &Mesh<'_>, tls: &ServerTls, namespace: &str) -> Result<Vec<u8>, String> {
+    let Some(named) = &tls.ca_cert_credential_name else {
+        let credential = tls.credential_name.as_ref().or(tls.credential_names.first());
+        let credential = credential.ok_or("nothing names a Secret")?;
+        return roots_beside(mesh, &secret_of(credential, namespace));
+    };
+    // As routes of the Gateway API name a ConfigMap.
+    if let Some((namespace, name)) = named.strip_prefix("configmap://").and_then(|it| it.split_once('/')) {
+        let name = name.strip_suffix("-cacert").unwrap_or(name);
+        let mut maps = mesh.inventory.config_maps.iter();
+        let map = maps.find(|map| *map.namespace() == namespace && *map.name() == name);
+        let text = map.and_then(|map| map.spec.data.get("ca.crt"));
+        return text
+            .map(|text| text.as_bytes().to_vec())
+            .ok_or_else(|| format!("there is no `ca.crt` in the ConfigMap `{namespace}/{name}`"));
+    }
+    let (namespace, name) = secret_of(named, namespace);
+    let secret = mesh.secrets.get(&(namespace.clone(), name.clone()));
+    let found = secret.and_then(|secret| roots_in(secret.spec));
+    found.unwrap_or_else(|| Err(format!("there is no `ca.crt` in the Secret `{namespace}/{name}`")))
 }
 
 /// When the first certificate of a PEM begins and ends to be valid, in seconds since 1970.

@@ -7,6 +7,7 @@ use std::hash::BuildHasher as _;
 
 use taut_resources::{Action, AuthorizationPolicy, DestinationRule, Gateway, Labels, Resource, Spec, VirtualService};
 
+use crate::destination_rule::credentials;
 use crate::mesh::{Of, gateway_name};
 use crate::pod::Pod;
 use crate::{Service, Settings, Text, expand, is_wildcard};
@@ -173,6 +174,9 @@ impl Ties {
     }
 
     fn destination_rule(&self, spec: &DestinationRule, namespace: &str, settings: &Settings) -> Reach {
+        if credentials(spec).next().is_some() {
+            return Reach::Unknown; // every gateway that might call is looked at, and whether there are sidecars
+        }
         let host = expand(&spec.host, namespace, settings);
         let ties = vec![self.asks_host(&host)];
         if is_wildcard(&host) { Reach::Everywhere(ties) } else { Reach::Tied(ties) }

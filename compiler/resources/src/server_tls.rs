@@ -14,13 +14,13 @@ keyword! {
         /// Ends it.
         Simple = "SIMPLE";
         /// Ends it, and asks for a certificate.
-        Mutual = "MUTUAL", refused("use `mode: SIMPLE`, and authenticate clients in the service");
+        Mutual = "MUTUAL";
         /// Passes it on to the service that the server name encodes.
         AutoPassthrough = "AUTO_PASSTHROUGH";
         /// Ends the mesh's own mTLS.
         IstioMutual = "ISTIO_MUTUAL";
         /// Ends it, and checks a certificate if there is one.
-        OptionalMutual = "OPTIONAL_MUTUAL", refused("use `mode: SIMPLE`, and authenticate clients in the service");
+        OptionalMutual = "OPTIONAL_MUTUAL";
     }
 }
 
@@ -30,9 +30,9 @@ keyword! {
         /// As the proxy has it: 1.2 and 1.3.
         Auto = "TLS_AUTO";
         /// 1.0.
-        V1_0 = "TLSV1_0";
+        V1_0 = "TLSV1_0", refused("TLS 1.2 and 1.3 are spoken: write TLSV1_2");
         /// 1.1.
-        V1_1 = "TLSV1_1";
+        V1_1 = "TLSV1_1", refused("TLS 1.2 and 1.3 are spoken: write TLSV1_2");
         /// 1.2.
         V1_2 = "TLSV1_2";
         /// 1.3.
@@ -52,33 +52,33 @@ message! {
         /// A file with its key.
         private_key: Option<At<Text>> = "privateKey", refused("use `credentialName` with a Secret");
         /// A file with the roots for clients.
-        ca_certificates: Option<At<Text>> = "caCertificates", refused("use `mode: SIMPLE`");
+        ca_certificates: Option<At<Text>> = "caCertificates", refused("put them into the Secret, as `ca.crt`");
         /// A file with revoked certificates.
-        ca_crl: Option<At<Text>> = "caCrl", refused("use `mode: SIMPLE`");
+        ca_crl: Option<At<Text>> = "caCrl", refused("let certificates live for hours: revoked ones are not looked for");
         /// A Secret with the certificate, in the namespace of the gateway's workload.
         credential_name: Option<At<Text>> = "credentialName";
         /// Two Secrets.
-        credential_names: Vec<At<Text>> = "credentialNames", items(1..=2), refused("use `credentialName` with one Secret");
+        credential_names: Vec<At<Text>> = "credentialNames", items(1..=2);
         /// Two pairs of files.
-        tls_certificates: Vec<CertificateFiles> = "tlsCertificates", items(1..=2), refused("use `credentialName` with one Secret");
+        tls_certificates: Vec<CertificateFiles> = "tlsCertificates", items(1..=2), refused("use `credentialNames` with two Secrets");
         /// A Secret with the roots for clients.
-        ca_cert_credential_name: Option<At<Text>> = "caCertCredentialName", refused("use `mode: SIMPLE`");
+        ca_cert_credential_name: Option<At<Text>> = "caCertCredentialName";
         /// Names that a client's certificate may have.
-        subject_alt_names: Vec<At<Text>> = "subjectAltNames", refused("use `mode: SIMPLE`");
+        subject_alt_names: Vec<At<Text>> = "subjectAltNames";
         /// Keys that a client's certificate may have.
-        verify_certificate_spki: Vec<At<Text>> = "verifyCertificateSpki", refused("use `mode: SIMPLE`");
+        verify_certificate_spki: Vec<At<Text>> = "verifyCertificateSpki", refused("use `subjectAltNames`");
         /// Digests that a client's certificate may have.
-        verify_certificate_hash: Vec<At<Text>> = "verifyCertificateHash", refused("use `mode: SIMPLE`");
+        verify_certificate_hash: Vec<At<Text>> = "verifyCertificateHash", refused("use `subjectAltNames`");
         /// The oldest version of TLS.
-        min_protocol_version: Option<At<TlsVersion>> = "minProtocolVersion", refused("TLS 1.2 and 1.3 are spoken");
+        min_protocol_version: Option<At<TlsVersion>> = "minProtocolVersion";
         /// The newest version of TLS.
-        max_protocol_version: Option<At<TlsVersion>> = "maxProtocolVersion", refused("TLS 1.2 and 1.3 are spoken");
+        max_protocol_version: Option<At<TlsVersion>> = "maxProtocolVersion";
         /// The ciphers.
-        cipher_suites: Vec<At<Text>> = "cipherSuites", refused("the ciphers of TLS 1.2 with forward secrecy, and those of 1.3, are spoken");
+        cipher_suites: Vec<At<Text>> = "cipherSuites";
         /// The curves of the key exchange.
         ecdh_curves: Vec<At<Text>> = "ecdhCurves", refused("X25519, P-256 and P-384 are spoken");
         /// Takes any certificate.
-        insecure_skip_verify: Option<At<bool>> = "insecureSkipVerify", refused("use `mode: SIMPLE`");
+        insecure_skip_verify: Option<At<bool>> = "insecureSkipVerify";
     }
     where check(ServerTls::check);
 }
@@ -118,6 +118,24 @@ const CIPHERS: &[&str] = &[
     "PSK-AES256-CBC-SHA",
     "DES-CBC3-SHA",
 ];
+
+/// Those of them that are spoken: with forward secrecy, and authenticated.
+const SPOKEN: &[&str] = &[
+    "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-RSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "ECDHE-RSA-AES256-GCM-SHA384",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "ECDHE-RSA-CHACHA20-POLY1305",
+];
+
+/// Says that a cipher is not spoken, if Envoy knows it and we do not.
+pub(crate) fn check_spoken(cipher: &str, span: Span, cx: &mut Reader<'_>) {
+    if is_cipher(cipher) && !SPOKEN.contains(&cipher) {
+        let message = format!("the cipher `{cipher}` is not carried to the data plane");
+        cx.say(&rules::UNSUPPORTED_VALUE, span, message, format!("write some of: {}", SPOKEN.join(", ")));
+    }
+}
 
 /// Whether a cipher is one that Envoy knows.
 #[must_use]
@@ -227,6 +245,7 @@ impl ServerTls {
             cx.say(&rules::DOUBTFUL, version.span, message, "add `cipherSuites:`, or write TLSV1_2");
         }
         for (index, cipher) in self.cipher_suites.iter().enumerate() {
+            check_spoken(cipher, cipher.span, cx);
             if !CIPHERS.contains(&cipher.as_str()) {
                 let message = format!("`{}` is no cipher that a proxy knows, and is left out", cipher.value);
                 cx.say(&rules::DOUBTFUL, cipher.span, message, format!("the ciphers are: {}", CIPHERS.join(", ")));

@@ -9,7 +9,7 @@ use crate::decide::Tables;
 use crate::format::codec::Link;
 use crate::object::{
     Action, Alternative, AuthzRule, ClusterSet, ClusterTls, EndpointSource, Forward, HeaderOps, Matcher, MtlsMode,
-    PathRewrite, Policy, Roots, RouteTable, Rule, Target, TargetPort, Test, TextTest, TokenKeys,
+    PathRewrite, Policy, Roots, RouteTable, Rule, Target, TargetPort, Test, TextTest, TlsTerms, TokenKeys,
 };
 use crate::snapshot::{BadSnapshot, Objects, Snapshot, base_of, services_of};
 use crate::source_map::SourceMap;
@@ -159,6 +159,13 @@ impl Page<'_> {
                     self.line(2, format!("ends TLS for {} with {name}", names.join(", ")));
                 }
                 None => self.line(2, "without TLS"),
+            }
+            if let Some(terms) = &server.terms {
+                for link in &terms.certificates {
+                    let name = self.objects.read(*link)?.name;
+                    self.line(3, format!("or with {name}"));
+                }
+                self.line(3, terms_of(terms));
             }
             for entry in self.objects.read(server.hosts)?.hosts {
                 let redirects = if entry.https_only { ", redirected to https" } else { "" };
@@ -316,7 +323,8 @@ impl Page<'_> {
                     Roots::Pem(pem) => format!("certificates of its own, {} bytes", pem.0.len()),
                     other => format!("{other:?}"),
                 };
-                words.push(format!("TLS as {name}, believing {roots}"));
+                let own = if tls.own.is_some() { ", with a certificate of the snapshot" } else { "" };
+                words.push(format!("TLS as {name}, believing {roots}{own}"));
             }
         }
         words.push(format!("{:?}", cluster.balancer));
@@ -480,4 +488,28 @@ fn block(block: &crate::object::IpBlock) -> String {
         other => <[u8; 16]>::try_from(other).map_or_else(|_| "?".into(), |it| std::net::IpAddr::from(it).to_string()),
     };
     format!("{address}/{}", block.bits)
+}
+
+/// On which terms TLS ends, in words.
+fn terms_of(terms: &TlsTerms) -> String {
+    let mut words = Vec::new();
+    match &terms.clients {
+        Some(check) if check.unchecked => words.push("clients may show any certificate".to_owned()),
+        Some(check) => {
+            let names = if check.names.is_empty() { String::new() } else { format!(" as {}", list(&check.names)) };
+            words.push(format!("clients are checked{names} by certificates of {} bytes", check.roots.0.len()));
+        }
+        None => {}
+    }
+    if !terms.ciphers.is_empty() {
+        words.push(format!("ciphers of TLS 1.2: {}", list(&terms.ciphers)));
+    }
+    if terms.oldest.is_some() || terms.newest.is_some() {
+        words.push(format!("versions: {:?} to {:?}", terms.oldest, terms.newest));
+    }
+    if words.is_empty() { "on the usual terms".into() } else { words.join("; ") }
+}
+
+fn list(texts: &[Text]) -> String {
+    texts.iter().map(Text::as_str).collect::<Vec<_>>().join(", ")
 }

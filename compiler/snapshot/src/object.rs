@@ -31,7 +31,7 @@ pub use cluster::{
 };
 pub use connection::{ConnectionRule, ConnectionTable, ConnectionTarget};
 pub use fault::{Abort, AbortStatus, Cors, Delay, Fault};
-pub use listener::{HostEntry, HostTable, Listener, Server, ServerTls};
+pub use listener::{ClientCheck, HostEntry, HostTable, Listener, Server, ServerTls, TlsTerms, TlsVersion};
 pub use map::{Bucket, Map, bucket_of};
 pub use mesh::{Mesh, PathNormalization};
 pub use root::Root;

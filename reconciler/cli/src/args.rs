@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Ca(Ca),
     /// Run a sidecar or a gateway
     Proxy(Box<Proxy>),
+    /// Take down the rules of `taut proxy --capture` after a crash
+    Uncapture,
     /// Show what the fleet runs
     Status(Ask),
     /// Wait until every live member runs a commit or snapshot
@@ -444,6 +446,8 @@ pub(crate) struct Proxy {
     /// Host header, `captured` takes what the kernel redirects (iptables REDIRECT)
     #[arg(long, value_name = "PORT=LISTEN")]
     pub(crate) outbound: Vec<OutboundBind>,
+    #[command(flatten)]
+    pub(crate) capture: CaptureArgs,
     /// A port of a gateway: where the proxy listens for it
     #[arg(long, value_name = "PORT=LISTEN")]
     pub(crate) gateway: Vec<GatewayBind>,
@@ -483,6 +487,35 @@ pub(crate) struct Proxy {
     /// Stop when standard input closes
     #[arg(long, hide = true)]
     pub(crate) until_stdin_closes: bool,
+}
+
+/// Capture, by the names of Istio's own tool.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct CaptureArgs {
+    /// Let the kernel send all connections of this network namespace through the proxy, both ways, until it ends
+    #[arg(long)]
+    pub(crate) capture: bool,
+    /// Where captured connections to others come in
+    #[arg(long, value_name = "PORT", default_value_t = 15001, requires = "capture")]
+    pub(crate) outbound_capture_port: u16,
+    /// Where captured connections of others come in
+    #[arg(long, value_name = "PORT", default_value_t = 15006, requires = "capture")]
+    pub(crate) inbound_capture_port: u16,
+    /// The group that the proxy runs in: what runs in it is left alone
+    #[arg(long, value_name = "GID", default_value_t = 1337, requires = "capture")]
+    pub(crate) proxy_gid: u32,
+    /// Users whose connections are left alone
+    #[arg(long, value_name = "UIDS", value_delimiter = ',', requires = "capture")]
+    pub(crate) exclude_uids: Vec<u32>,
+    /// Ports of this workload that others reach without the proxy, such as 22
+    #[arg(long, value_name = "PORTS", value_delimiter = ',', requires = "capture")]
+    pub(crate) exclude_inbound_ports: Vec<u16>,
+    /// Ports of others that are reached without the proxy
+    #[arg(long, value_name = "PORTS", value_delimiter = ',', requires = "capture")]
+    pub(crate) exclude_outbound_ports: Vec<u16>,
+    /// Addresses of others that are reached without the proxy
+    #[arg(long, value_name = "CIDRS", value_delimiter = ',', requires = "capture")]
+    pub(crate) exclude_outbound_cidrs: Vec<taut_proxy::capture::Cidr>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -2,6 +2,7 @@
 
 mod ask;
 mod ca;
+mod capture;
 mod check;
 pub(crate) mod compile;
 mod explain;
@@ -31,6 +32,7 @@ pub(crate) fn run(args: Args, output: &mut Output) -> Result<ExitCode, Failure> 
         Command::Ca(Ca::Token(args)) => ca::token(&args, output),
         Command::Ca(Ca::Tokens(args)) => ca::tokens(&args, output),
         Command::Proxy(args) => proxy::run(*args, output),
+        Command::Uncapture => capture::undo(),
         Command::Status(args) => ask::status(&args, output),
         Command::Wait(args) => ask::wait(&args, output),
         Command::History(args) => ask::history(&args, output),

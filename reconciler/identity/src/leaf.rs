@@ -96,7 +96,7 @@ impl Leaf {
     }
 }
 
-fn read<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, BadLeaf> {
+pub(crate) fn read<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, BadLeaf> {
     match X509Certificate::from_der(certificate) {
         Ok(([], certificate)) => Ok(certificate),
         Ok(_) => Err(BadLeaf::Encoding { why: "there are bytes after its end".to_owned() }),
@@ -111,6 +111,6 @@ fn time(time: ASN1Time) -> Result<SystemTime, BadLeaf> {
         .ok_or_else(|| BadLeaf::Encoding { why: "a date before 1970".to_owned() })
 }
 
-fn encoding(error: impl std::fmt::Display) -> BadLeaf {
+pub(crate) fn encoding(error: impl std::fmt::Display) -> BadLeaf {
     BadLeaf::Encoding { why: error.to_string() }
 }

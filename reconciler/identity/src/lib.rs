@@ -14,6 +14,7 @@ mod pem;
 mod spiffe;
 
 mod peer;
+mod presented;
 mod tls;
 
 pub mod disk;
@@ -30,5 +31,6 @@ pub use credentials::{BadCredentials, Credentials};
 pub use leaf::{BadLeaf, Validity};
 pub use live::LiveIdentity;
 pub use peer::{Accepted, PeerRefused, VerifiedPeer, explain_handshake, peer_refused, verified_peer};
+pub use presented::Presented;
 pub use spiffe::{BadSpiffeId, SpiffeId};
 pub use tls::{Clients, FirstContact, client_config, first_contact_config, server_config};

@@ -29,6 +29,7 @@ use crate::downstream::{Connection, PeerIdentity, Tls, serve_http};
 use crate::headers::forwarded_cert;
 use crate::heading::{Becomes, Heading, Nowhere, arriving, leaving, looks};
 use crate::pace::{IDLE_MAX, Pace};
+use crate::shown;
 use crate::stream::Stream;
 use crate::telemetry::peer::Acquaintance;
 use crate::worker::Worker;
@@ -58,6 +59,15 @@ pub(crate) async fn serve_connection(worker: Arc<Worker>, role: Role, stream: Tc
         let local = stream.local_addr()?;
         stream.set_nodelay(true)?;
         let dialled = dialled(role, &stream, local);
+        let (role, local, dialled) = match (role, dialled) {
+            // From here on it is a connection to the port that it was for.
+            (Role::InboundCaptured, Some(asked)) => (Role::inbound(asked.port()), asked, None),
+            (Role::InboundCaptured, None) => {
+                worker.shared.counters.connections_for_nobody.add_one();
+                return Err(io::Error::other("it came here by itself, and says nowhere where it wants to go"));
+            }
+            (role, dialled) => (role, local, dialled),
+        };
         Accepted { worker, role, remote, local, dialled }.settle(stream).await
     };
     match settled.await {
@@ -71,7 +81,7 @@ pub(crate) async fn serve_connection(worker: Arc<Worker>, role: Role, stream: Tc
 fn dialled(role: Role, stream: &TcpStream, local: SocketAddr) -> Option<SocketAddr> {
     match role {
         Role::OutboundTo { address } => Some(address),
-        Role::OutboundCaptured => {
+        Role::OutboundCaptured | Role::InboundCaptured => {
             let socket = SockRef::from(stream);
             let asked = if local.is_ipv4() { socket.original_dst_v4() } else { socket.original_dst_v6() };
             // Whoever came here by itself would be sent here again.
@@ -115,6 +125,7 @@ impl Accepted {
         };
         match self.role {
             Role::Inbound { port, .. } => self.inbound(stream, port, &world).await,
+            Role::InboundCaptured => Err(io::Error::other("a captured connection is for some port")),
             Role::Outbound { port } => self.outbound(stream, port, &world).await,
             Role::OutboundAny => {
                 let begun = self.begin(stream, true, Duration::ZERO).await?;
@@ -191,20 +202,26 @@ impl Accepted {
             }
         };
         let to = world.inbound.get(&port).map(|inbound| inbound.upstream.clone());
+        let known = to.is_some();
         let heading = to.map(|upstream| Heading { upstream, toward: None, sealed: false, rule: None });
+        // What no service leads to passes as it is, if it was captured: to where it was for, and never to this machine's own
+        // address, where only what is to be seen by nobody else may listen.
+        let heading = heading.or_else(|| {
+            let upstream = world.captured.clone()?;
+            Some(Heading { upstream, toward: Some(self.local), sealed: false, rule: None })
+        });
+        let bytes = !incoming.requests || !known;
         if !incoming.mtls {
             return match heading {
-                Some(heading) if !incoming.requests => {
-                    self.bytes(stream.map(Stream::Plain), None, heading, port, world)
-                }
+                Some(heading) if bytes => self.bytes(stream.map(Stream::Plain), None, heading, port, world),
                 _ => Ok(self.plain_http(Begun { seen, stream })),
             };
         }
         let offers = seen.hello.as_ref().map_or(&[][..], |hello| &hello.offers);
         let config = self.worker.shared.inward.config(incoming.requests, offers).clone();
-        let (tls, speech, stream) = self.end_tls(stream, config).await?;
+        let (tls, speech, stream) = self.end_tls(stream, config, true).await?;
         match heading {
-            Some(heading) if !incoming.requests => self.bytes(Rewound::fresh(stream), Some(tls), heading, port, world),
+            Some(heading) if bytes => self.bytes(Rewound::fresh(stream), Some(tls), heading, port, world),
             _ => self.http_within(stream, speech, tls).await,
         }
     }
@@ -241,7 +258,7 @@ impl Accepted {
         match becomes {
             Becomes::Requests => Ok(self.plain_http(begun)),
             Becomes::Bytes(heading) => {
-                let tls = begun.seen.hello.map(|hello| Tls { server_name: hello.server_name, peer: None });
+                let tls = begun.seen.hello.map(|hello| Tls { server_name: hello.server_name, peer: None, shown: None });
                 self.bytes(begun.stream.map(Stream::Plain), tls, heading, port, world)
             }
             Becomes::End(nowhere) => Err(self.end(&begun.seen, nowhere, world)),
@@ -268,7 +285,8 @@ impl Accepted {
             self.worker.shared.counters.handshake_failures.add_one();
             return Err(io::Error::other("the server of the gateway has no certificate"));
         };
-        let (tls, speech, stream) = self.end_tls(stream, config).await?;
+        let of_mesh = server.tls == Some(ServerTls::IstioMutual);
+        let (tls, speech, stream) = self.end_tls(stream, config, of_mesh).await?;
         match becomes {
             Becomes::Requests => self.http_within(stream, speech, tls).await,
             Becomes::Bytes(heading) => self.bytes(Rewound::fresh(stream), Some(tls), heading, port, world),
@@ -276,24 +294,28 @@ impl Accepted {
         }
     }
 
-    /// Ends TLS. The protocol is the one that was agreed on, if one was.
+    /// Ends TLS. The protocol is the one that was agreed on, if one was. Only of the mesh's own TLS does a certificate say
+    /// who a client is: any other was checked by whoever the gateway's owner believes.
     async fn end_tls(
         &self,
         stream: Rewound<TcpStream>,
         config: Arc<ServerConfig>,
+        of_mesh: bool,
     ) -> io::Result<(Tls, Option<Speech>, Stream)> {
         let ended = timeout(HANDSHAKE_MAX, TlsAcceptor::from(config).accept(stream)).await;
         let stream = ended.map_err(io::Error::from).and_then(|ended| ended).inspect_err(|_| {
             self.worker.shared.counters.handshake_failures.add_one();
         })?;
-        let peer = self.peer(&stream);
+        let peer = if of_mesh { self.peer(&stream) } else { None };
         let (_, session) = stream.get_ref();
+        let certificate = session.peer_certificates().and_then(|chain| chain.first()).filter(|_| !of_mesh);
+        let shown = certificate.and_then(shown::element);
         let speech = match session.alpn_protocol() {
             Some(b"h2" | b"istio-h2") => Some(Speech::Http2),
             Some(b"http/1.1" | b"istio-http/1.1" | b"istio-http/1.0") => Some(Speech::Http1),
             _ => None,
         };
-        let tls = Tls { server_name: session.server_name().map(Arc::from), peer };
+        let tls = Tls { server_name: session.server_name().map(Arc::from), peer, shown };
         Ok((tls, speech, Stream::Tls(Box::new(TlsStream::Server(stream)))))
     }
 
@@ -366,7 +388,7 @@ impl Accepted {
     fn end(self, seen: &Seen, nowhere: Nowhere, world: &Arc<World>) -> io::Error {
         self.worker.shared.counters.connections_for_nobody.add_one();
         let server_name = seen.hello.as_ref().and_then(|hello| hello.server_name.clone());
-        let tls = seen.hello.is_some().then_some(Tls { server_name, peer: None });
+        let tls = seen.hello.is_some().then_some(Tls { server_name, peer: None, shown: None });
         let connection = self.connection(tls, false);
         let mut carrying = Carrying::new(&connection, world, nowhere.rule, nowhere.service);
         carrying.nowhere(nowhere.flags, nowhere.cluster);

@@ -287,7 +287,7 @@ fn certificates(proxy: &Proxy, world: Option<&World>) -> Value {
     let credentials = proxy.shared.identity.current();
     let seconds = |time: std::time::SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let secrets = world.into_iter().flat_map(|world| &world.tables.listeners).flat_map(|listener| &listener.servers);
-    let secrets: Vec<&str> = secrets.filter_map(|server| Some(server.certificate.as_ref()?.name.as_str())).collect();
+    let secrets: Vec<&str> = secrets.flat_map(|server| &server.certificates).map(|it| it.name.as_str()).collect();
     json!({
         "identity": credentials.id().to_string(),
         "serial": credentials.serial(),

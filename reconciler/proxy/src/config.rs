@@ -48,6 +48,9 @@ pub enum Role {
         /// Where the application listens.
         application: SocketAddr,
     },
+    /// Everything that others ask of the workload and the kernel redirects here. Behind the ports of services the application
+    /// is on this machine's own address; what is for any other passes to the address that it was for.
+    InboundCaptured,
     /// What the application asks of others, on one port of theirs.
     Outbound {
         /// The services' port.
@@ -73,9 +76,14 @@ impl Role {
     /// Whether the workload's own application connects here.
     pub(crate) fn is_outbound(self) -> bool {
         match self {
-            Role::Inbound { .. } | Role::Gateway { .. } => false,
+            Role::Inbound { .. } | Role::InboundCaptured | Role::Gateway { .. } => false,
             Role::Outbound { .. } | Role::OutboundAny | Role::OutboundTo { .. } | Role::OutboundCaptured => true,
         }
+    }
+
+    /// Whether the kernel sends connections here that were for another address.
+    pub(crate) fn is_captured(self) -> bool {
+        matches!(self, Role::InboundCaptured | Role::OutboundCaptured)
     }
 
     /// An inbound bind for an application that listens on its own port of this machine.

@@ -88,6 +88,7 @@ pub(crate) fn decide<'w>(
     let asking = Asking { connection, parts, host, request, asked };
     match connection.role {
         Role::Inbound { port, .. } => inbound(world, &asking, port, record),
+        Role::InboundCaptured => Reply::no_route().into(),
         // The application's own requests are plain HTTP to the mesh, however they leave.
         Role::Outbound { port } => outbound(world, &asking, port, record),
         Role::OutboundAny => outbound(world, &asking, port_of(host.as_str()).unwrap_or(PORT_DEFAULT), record),

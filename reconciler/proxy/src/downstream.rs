@@ -64,6 +64,8 @@ pub(crate) struct Tls {
     pub(crate) server_name: Option<Arc<str>>,
     /// Who it proved to be; none where no certificate is asked for.
     pub(crate) peer: Option<PeerIdentity>,
+    /// The certificate that it showed a gateway, as services are told; it says nothing to the mesh.
+    pub(crate) shown: Option<HeaderValue>,
 }
 
 /// A client that proved who it is.

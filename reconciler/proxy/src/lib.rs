@@ -11,6 +11,8 @@
 mod config;
 mod error;
 
+pub mod capture;
+
 mod accept;
 mod downstream;
 mod heading;
@@ -25,6 +27,7 @@ mod exchange;
 mod headers;
 mod reply;
 mod request;
+mod shown;
 mod token;
 
 mod balance;

@@ -44,6 +44,10 @@ impl Listening {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // A proxy that restarts must not wait for the connections of the one before to be forgotten.
         socket.set_reuseaddr(true)?;
+        if address.is_ipv6() && role.is_captured() {
+            // What is captured has its own socket in each family, and addresses that policies can read.
+            socket2::SockRef::from(&socket).set_only_v6(true)?;
+        }
         socket.bind(address)?;
         let socket = socket.listen(BACKLOG)?.into_std()?;
         let address = socket.local_addr()?;

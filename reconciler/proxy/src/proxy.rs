@@ -243,14 +243,17 @@ impl Proxy {
         let dynamic = from_snapshot.iter().map(|listening| (listening.role, listening.address));
         let bound: Vec<(Role, SocketAddr)> =
             self.addresses.binds.iter().map(|bind| (bind.role, bind.address)).chain(dynamic).collect();
-        let ports: BTreeMap<u16, EndpointPort> = bound
-            .iter()
-            .filter_map(|(role, address)| {
-                let number = role.workload_port()?;
+        // Whoever captures has every port of the workload where it is.
+        let captures = bound.iter().any(|(role, _)| *role == Role::InboundCaptured);
+        let own = view.inbound.iter().filter(|_| captures).map(|inbound| (inbound.port, inbound.port));
+        let named = bound.iter().filter_map(|(role, address)| Some((role.workload_port()?, address.port())));
+        let ports: BTreeMap<u16, EndpointPort> = own
+            .chain(named)
+            .map(|(number, dial)| {
                 let declared = view.inbound.iter().find(|inbound| inbound.port == number);
                 let name = declared.map(|inbound| inbound.name.clone()).unwrap_or_default();
                 let plaintext = *world.mtls(number) == MtlsMode::Disable;
-                Some((number, EndpointPort { number, name, dial: address.port(), plaintext }))
+                (number, EndpointPort { number, name, dial, plaintext })
             })
             .collect();
         let address = self.advertise.or_else(|| {
@@ -278,12 +281,16 @@ impl Role {
     fn workload_port(self) -> Option<u16> {
         match self {
             Role::Inbound { port, .. } | Role::Gateway { port } => Some(port),
-            Role::Outbound { .. } | Role::OutboundAny | Role::OutboundTo { .. } | Role::OutboundCaptured => None,
+            Role::InboundCaptured
+            | Role::Outbound { .. }
+            | Role::OutboundAny
+            | Role::OutboundTo { .. }
+            | Role::OutboundCaptured => None,
         }
     }
 
     fn is_for_others(self) -> bool {
-        self.workload_port().is_some()
+        !self.is_outbound()
     }
 }
 

@@ -249,11 +249,20 @@ fn prepare(connection: &Connection, parts: &mut Parts, record: &mut Record) -> b
                 }
             }
         }
-        Role::Outbound { .. } | Role::OutboundAny | Role::OutboundTo { .. } | Role::OutboundCaptured => {
+        Role::InboundCaptured
+        | Role::Outbound { .. }
+        | Role::OutboundAny
+        | Role::OutboundTo { .. }
+        | Role::OutboundCaptured => {
             headers::forwarded_within(all, connection.scheme());
             headers::write_forwarded_cert(all, None);
         }
-        Role::Gateway { .. } => headers::forwarded_at_edge(all, connection.remote, connection.scheme()),
+        Role::Gateway { .. } => {
+            headers::forwarded_at_edge(all, connection.remote, connection.scheme());
+            if let Some(shown) = connection.tls.as_ref().and_then(|tls| tls.shown.clone()) {
+                all.insert(headers::FORWARDED_CERT, shown);
+            }
+        }
     }
     headers::identify(all, &connection.worker.draws);
     if let Some(line) = &mut record.line {

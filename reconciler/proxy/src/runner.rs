@@ -5,6 +5,7 @@
 //! Invariant: `prepare` changes nothing that runs, and after it nothing can fail.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use taut_delivery::{CertificateReport, Refused, Runner};
 use taut_snapshot::{Digest, EndpointSet, Objects};
 
-use crate::config::Role;
+use crate::config::{Bind, Role};
 use crate::endpoints::Directory;
 use crate::listen::Listening;
 use crate::proxy::Proxy;
@@ -85,6 +86,7 @@ impl Runner for Proxy {
             .identity
             .set_aliases(world.tables.mesh.trust_domain_aliases.iter().map(ToString::to_string).collect());
         let ports: Vec<u16> = world.tables.listeners.iter().map(|listener| listener.port).collect();
+        self.tell_of_idle_ports(&world, &ports);
         self.shared.world.store(Some(Arc::new(world)));
         self.shared.has_world.send_replace(true);
         self.shared.counters.activations.add_one();
@@ -145,6 +147,23 @@ impl Proxy {
         Ok(Prepared { world, fresh, listening, directory })
     }
 
+    /// Says which binds are for ports that no Gateway has: whoever connects there gets nothing.
+    fn tell_of_idle_ports(&self, world: &World, ports: &[u16]) {
+        let before = self.shared.world.load_full();
+        let before = before.map(|world| world.tables.listeners.iter().map(|it| it.port).collect::<Vec<u16>>());
+        for (address, port) in idle_ports(&self.addresses.binds, before.as_deref(), ports) {
+            let has = if ports.is_empty() {
+                "no Gateway selects this workload, or none of its servers could be taken".to_owned()
+            } else {
+                format!("its ports are {}", ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", "))
+            };
+            let (workload, snapshot) = (&self.workload, world.snapshot);
+            tracing::warn!(
+                "nobody is served on {address}: no Gateway of `{workload}` has the port {port}; {has} (snapshot {snapshot})"
+            );
+        }
+    }
+
     /// Listens on the ports of the gateway that nobody listens on yet.
     fn listen_anew(&self, world: &World, roles: &[Role]) -> Result<BTreeMap<u16, Arc<Listening>>, Refused> {
         let known = self.changing.state().listening.keys().copied().collect::<Vec<u16>>();
@@ -168,6 +187,39 @@ impl Proxy {
         let found = directory.of(&upstream.cluster).or_else(|| before.map(Upstream::found));
         if let Some(found) = found {
             upstream.populate(&found, self.workers.all.len(), before);
+        }
+    }
+}
+
+/// The binds for ports that no Gateway has, if that was not so before: it is said once, until it changes.
+fn idle_ports(binds: &[Bind], before: Option<&[u16]>, ports: &[u16]) -> Vec<(SocketAddr, u16)> {
+    let idle = |bind: &Bind| match bind.role {
+        Role::Gateway { port } => {
+            let said = before.is_some_and(|before| !before.contains(&port));
+            (!ports.contains(&port) && !said).then_some((bind.address, port))
+        }
+        _ => None,
+    };
+    binds.iter().filter_map(idle).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_no_gateway_has_is_told_of_once_until_that_changes() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        let binds = [Role::Gateway { port: 80 }, Role::Outbound { port: 90 }].map(|role| Bind { role, address });
+        for (before, ports, told) in [
+            (None, &[80][..], false),
+            (None, &[443], true),
+            (Some(&[443][..]), &[443], false), // it was told before
+            (Some(&[80]), &[443], true),
+            (Some(&[443]), &[80], false),
+        ] {
+            let want = if told { vec![(address, 80)] } else { vec![] };
+            assert_eq!(idle_ports(&binds, before, ports), want, "{before:?} {ports:?}");
         }
     }
 }

@@ -3,16 +3,18 @@
 //! Owns: which configuration a cluster, an inbound port and a gateway's server have.
 //! May not: decide who is trusted; `taut-identity` does that for the mesh's own mTLS.
 
+mod gateway;
 mod outside;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustls::{ClientConfig, ServerConfig};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls_pki_types::ServerName;
 use taut_identity::{Accepted, Clients, LiveIdentity, SpiffeId};
-use taut_snapshot::object::{Certificate, Cluster, ClusterTls, Identities, OutsideTls, Roots};
+use taut_snapshot::object::{Cluster, ClusterTls, Identities, OutsideTls, Roots};
+
+pub(crate) use gateway::{Ending, gateway_config};
 
 /// The protocols of HTTP over TLS, in the order in which a server prefers them.
 pub(crate) const HTTP: &[&[u8]] = &[b"h2", b"http/1.1"];
@@ -59,7 +61,7 @@ impl Mutual {
         let name = if tls.server_name.is_empty() { &cluster.host } else { &tls.server_name };
         let server_name =
             ServerName::try_from(name.to_string()).map_err(|_| format!("`{name}` cannot be a server name"))?;
-        let bytes = outside::config(tls)?;
+        let bytes = outside::config(tls, cluster.own.as_ref())?;
         let with = |protocol: &[u8]| {
             let mut config = bytes.clone();
             config.alpn_protocols = vec![protocol.to_vec()];
@@ -81,8 +83,9 @@ pub(crate) fn system_client() -> Result<Arc<ClientConfig>, String> {
         certificate: Default::default(),
         key: Default::default(),
         revoked: Default::default(),
+        own: None,
     };
-    outside::config(&tls).map(Arc::new)
+    outside::config(&tls, None).map(Arc::new)
 }
 
 /// How an inbound port ends the mesh's mTLS.
@@ -115,59 +118,5 @@ impl Inward {
         let agreed = offers.iter().any(|offered| known.contains(&offered.as_bytes()));
         // Without a protocol in common, TLS would end; Envoy goes on.
         if agreed { config } else { &self.silent }
-    }
-}
-
-/// The configuration of a gateway's server that shows this certificate to anyone (semantics.md §5.6, SIMPLE), and speaks
-/// one of these protocols within; any, if there are none.
-///
-/// # Errors
-/// If the Secret does not hold a certificate with its key; the message names the Secret and no part of the key.
-pub(crate) fn gateway_config(certificate: &Certificate, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, String> {
-    let secret = &certificate.name;
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&certificate.chain.0)
-        .collect::<Result<_, _>>()
-        .map_err(|bad| format!("the certificate in Secret `{secret}` is not PEM: {bad}"))?;
-    if chain.is_empty() {
-        return Err(format!("there is no certificate in Secret `{secret}`"));
-    }
-    let key = PrivateKeyDer::from_pem_slice(&certificate.key.0)
-        .map_err(|bad| format!("the key in Secret `{secret}` is not PEM: {bad}"))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider has suites for TLS 1.2 and 1.3")
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|bad| format!("the certificate and the key in Secret `{secret}` cannot be used: {bad}"))?;
-    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    Ok(Arc::new(config))
-}
-
-#[cfg(test)]
-mod tests {
-    use taut_snapshot::format::codec::Blob;
-
-    use super::*;
-
-    fn certificate(chain: &str, key: &str) -> Certificate {
-        Certificate { name: "shop/web".into(), chain: Blob(chain.as_bytes().into()), key: Blob(key.as_bytes().into()) }
-    }
-
-    #[test]
-    fn a_bad_certificate_names_its_secret() {
-        let made = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-        let (one, other) = (made("a.example"), made("b.example"));
-        let (pem, key) = (one.cert.pem(), one.signing_key.serialize_pem());
-        assert!(gateway_config(&certificate(&pem, &key), HTTP).is_ok());
-        for (chain, key, want) in [
-            (pem.as_str(), other.signing_key.serialize_pem(), "cannot be used"),
-            ("", key.clone(), "no certificate"),
-            (pem.as_str(), String::new(), "the key in"),
-            (&pem[..pem.len() - 40], key.clone(), "not PEM"),
-        ] {
-            let refusal = gateway_config(&certificate(chain, &key), HTTP).unwrap_err();
-            assert!(refusal.contains(want) && refusal.contains("Secret `shop/web`"), "{refusal}");
-        }
     }
 }

@@ -13,14 +13,14 @@ use taut_snapshot::decide::{
     ClusterId, DEFAULT_RETRY_ATTEMPTS, Destination, Forwarding, GatewayListener, GatewayServer, Tables, Whereabouts,
 };
 use taut_snapshot::object::{
-    Balancer, Certificate, Cluster, ClusterTls, EndpointSource, Limits, MtlsMode, Protocol, Retry, RetryOn, Service,
+    Balancer, Cluster, ClusterTls, EndpointSource, Limits, MtlsMode, Protocol, Retry, RetryOn, Service,
 };
 use taut_snapshot::{BadSnapshot, Digest, Objects, Text, view_of};
 
 use crate::config::Role;
 use crate::telemetry::names::{Labels, NameId, ServiceName, Workload};
 use crate::telemetry::peer::Introduction;
-use crate::tls::{HTTP, gateway_config};
+use crate::tls::{Ending, HTTP, gateway_config};
 use crate::token::Tokens;
 use crate::upstream::Upstream;
 use crate::worker::Shared;
@@ -33,6 +33,9 @@ const APPLICATION_IDLE_MS: u64 = 3_600_000;
 
 /// What Istio calls where traffic for unknown hosts passes to.
 pub(crate) const PASSTHROUGH: &str = "PassthroughCluster";
+
+/// What Istio calls where captured traffic goes to ports that no service leads to.
+const INBOUND_PASSTHROUGH: &str = "InboundPassthroughCluster";
 
 /// What Istio calls where it ends.
 pub(crate) const BLACK_HOLE: &str = "BlackHoleCluster";
@@ -52,6 +55,8 @@ pub(crate) struct World {
     pub(crate) stand_ins: BTreeMap<u16, StandIn>,
     /// Where what nobody knows passes to: wherever it wanted to go.
     pub(crate) passthrough: Arc<Upstream>,
+    /// Where captured connections go to ports that no service leads to; none if there are none.
+    pub(crate) captured: Option<Arc<Upstream>>,
     /// What nobody knows is counted as, where it does not pass.
     pub(crate) black_hole: NameId,
     /// By the numbers of the tables' clusters, those of which clients choose the endpoint by its address.
@@ -85,10 +90,9 @@ pub(crate) struct StandIn {
     pub(crate) beside_http: bool,
 }
 
-/// A certificate, and the configuration that shows it. Kept from one world to the next, so that clients can resume.
+/// How a server ends TLS, and the configuration that does. Kept from one world to the next, so that clients can resume.
 struct Shown {
-    certificate: Certificate,
-    protocols: &'static [&'static [u8]],
+    ending: Ending,
     config: Arc<ServerConfig>,
 }
 
@@ -137,6 +141,11 @@ impl World {
             to_application: ToApplication::new(),
             stand_ins,
             passthrough: before.map_or_else(|| Arc::new(passthrough(&shared.labels)), |it| it.passthrough.clone()),
+            captured: place.roles.contains(&Role::InboundCaptured).then(|| {
+                before
+                    .and_then(|it| it.captured.clone())
+                    .unwrap_or_else(|| Arc::new(inbound_passthrough(&shared.labels)))
+            }),
             black_hole: shared
                 .labels
                 .services
@@ -252,7 +261,9 @@ fn inbound(tables: &Tables, place: &Place<'_>, shared: &Shared, before: Option<&
         });
         Some((port, Inbound { upstream }))
     };
-    place.roles.iter().filter_map(ready).collect()
+    let captures = place.roles.contains(&Role::InboundCaptured);
+    let captured = tables.view.inbound.iter().filter(|_| captures).map(|inbound| Role::inbound(inbound.port));
+    captured.collect::<Vec<_>>().iter().chain(place.roles).filter_map(ready).collect()
 }
 
 /// Where the application is behind a port: where a Sidecar says, or else where the bind does. All addresses at once mean
@@ -273,6 +284,12 @@ fn chosen(tables: &Tables) -> Vec<bool> {
 fn passthrough(labels: &Labels) -> Upstream {
     let cluster = own_cluster(Text::default(), 0, Text::default(), Protocol::Auto, EndpointSource::Original);
     Upstream::passthrough(PASSTHROUGH, cluster, labels)
+}
+
+/// Where captured connections go to ports that no service leads to.
+fn inbound_passthrough(labels: &Labels) -> Upstream {
+    let cluster = own_cluster(Text::default(), 0, Text::default(), Protocol::Auto, EndpointSource::Original);
+    Upstream::passthrough(INBOUND_PASSTHROUGH, cluster, labels)
 }
 
 /// The application behind a port, as a cluster.
@@ -305,6 +322,7 @@ fn own_cluster(host: Text, port: u16, namespace: Text, protocol: Protocol, endpo
         warmup: None,
         wire: None,
         locality: None,
+        own: None,
     }
 }
 
@@ -364,14 +382,22 @@ fn stand_ins(tables: &Tables, roles: &[Role]) -> Result<BTreeMap<u16, StandIn>, 
 fn certificates(tables: &Tables, before: Option<&World>) -> Result<Vec<Vec<Option<Shown>>>, String> {
     let known: Vec<&Shown> = before.iter().flat_map(|before| before.certificates.iter().flatten().flatten()).collect();
     let shown = |server: &GatewayServer| -> Result<Option<Shown>, String> {
-        let Some(certificate) = &server.certificate else { return Ok(None) };
-        let protocols = if server.carries_bytes() { &[] } else { HTTP };
-        let same = known.iter().find(|it| it.certificate == *certificate && it.protocols == protocols);
-        let config = match same {
-            Some(shown) => shown.config.clone(),
-            None => gateway_config(certificate, protocols)?,
+        if server.certificates.is_empty() {
+            return Ok(None);
+        }
+        let ending = Ending {
+            certificates: server.certificates.clone(),
+            mode: server.tls.clone(),
+            terms: server.terms.clone(),
+            protocols: if server.carries_bytes() { &[] } else { HTTP },
         };
-        Ok(Some(Shown { certificate: certificate.clone(), protocols, config }))
+        let config = match known.iter().find(|it| it.ending == ending) {
+            Some(shown) => shown.config.clone(),
+            None => {
+                gateway_config(&ending).map_err(|why| format!("the server for {}: {why}", server.names.join(", ")))?
+            }
+        };
+        Ok(Some(Shown { ending, config }))
     };
     let of = |listener: &GatewayListener| listener.servers.iter().map(shown).collect();
     tables.listeners.iter().map(of).collect()

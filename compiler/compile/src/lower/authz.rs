@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use taut_model::{governing, policies_of};
+use taut_model::{Client, LabelSet, governing, policies_of};
 use taut_resources::{Action, At, AuthorizationPolicy, AuthzSource, Condition, ExtAuthzHttp, Operation};
 use taut_snapshot::Text;
 use taut_snapshot::format::codec::{Blob, Link};
@@ -94,7 +94,9 @@ impl Lowering<'_, '_> {
         };
         let service = mesh.service(id);
         let port = service.port(port.value.0)?;
-        let clusters = self.clusters(id, port, &governing(mesh, service, namespace));
+        let labels = LabelSet::new();
+        let asks = Client { namespace, labels: &labels, gateway: "mesh" };
+        let clusters = self.clusters(id, port, &governing(mesh, service, namespace), &asks);
         let on = |flag: Option<At<bool>>| flag.is_some_and(|flag| flag.value);
         Some(Authorizer {
             name: name.clone(),

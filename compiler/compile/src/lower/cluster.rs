@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 
 use taut_model::{
-    EndpointKind, Governing, Mode, PortTraffic, Protocol, Service, ServiceId, ServicePort, Target, mode_of,
-    namespace_mode,
+    Client, EndpointKind, Governing, Mode, PortTraffic, Protocol, Service, ServiceId, ServicePort, Target, key_pair,
+    mode_of, namespace_mode, roots_beside, secret_of,
 };
 use taut_resources::{
     ClientTls, ClientTlsMode, H2Upgrade, LoadBalancer, OutlierDetection, RetryBudget, SimpleBalancer, Subset,
 };
-use taut_snapshot::Text;
 use taut_snapshot::format::codec::{Blob, Link};
 use taut_snapshot::object::{
-    self, Balancer, ClusterSet, ClusterTls, DnsName, EndpointSource, Identities, Limits, Outlier, OutsideTls, Roots,
-    ServiceSelector, TargetPort, Traffic, WorkloadSelector,
+    self, Balancer, Certificate, ClusterSet, ClusterTls, DnsName, EndpointSource, Identities, Limits, Outlier,
+    OutsideTls, Roots, ServiceSelector, TargetPort, Traffic, WorkloadSelector,
 };
+use taut_snapshot::{Objects, Text};
 
 use super::{Lowering, balancing};
 use crate::origins::Source;
@@ -25,6 +25,19 @@ const CONNECT_TIMEOUT_MS: u64 = 10_000;
 /// Envoy's default for idle connections: an hour.
 const IDLE_TIMEOUT_MS: u64 = 3_600_000;
 
+/// A gateway, as services see it: where its Secrets are, and which of them it shows where a policy says TLS.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Caller {
+    namespace: Text,
+    certificate: Option<(Text, Text)>,
+}
+
+/// What is made beside a cluster.
+struct Making<'c> {
+    caller: Option<&'c Caller>,
+    objects: Objects,
+}
+
 impl<'r> Lowering<'_, 'r> {
     /// The clusters of a port of a service: all of it, and each subset that the destination rules declare.
     pub(super) fn clusters(
@@ -32,18 +45,22 @@ impl<'r> Lowering<'_, 'r> {
         id: ServiceId,
         port: &ServicePort,
         governing: &Governing<'r>,
+        client: &Client<'_>,
     ) -> Link<ClusterSet> {
-        let key = (id.0, port.number, governing.rules.clone());
+        let caller = self.caller(client);
+        let key = (id.0, port.number, governing.rules.clone(), caller.clone());
         if let Some(link) = self.clusters.get(&key) {
             return *link;
         }
         let service = self.mesh.service(id);
-        let traffic = self.traffic(service, port, governing, None);
+        let mut made = Making { caller: caller.as_ref(), objects: Objects::default() };
+        let traffic = self.traffic(service, port, governing, None, &mut made);
         let mut declared = governing.subsets.clone();
         declared.sort_by(|a, b| a.name.value.cmp(&b.name.value));
-        let subset = |subset: &&'r Subset| {
+        let mut subset = |subset: &&'r Subset| {
             // Most subsets have no policy of their own.
-            let own = subset.traffic_policy.as_ref().map(|_| self.traffic(service, port, governing, Some(subset)));
+            let own =
+                subset.traffic_policy.as_ref().map(|_| self.traffic(service, port, governing, Some(subset), &mut made));
             object::Subset {
                 name: subset.name.value.clone(),
                 labels: labels(subset),
@@ -60,9 +77,10 @@ impl<'r> Lowering<'_, 'r> {
             port: port.number,
             namespace: service.namespace.clone(),
             endpoints: endpoints(service, port),
-            subsets: declared.iter().map(subset).collect(),
+            subsets: declared.iter().map(&mut subset).collect(),
             traffic,
         };
+        self.objects.absorb(made.objects);
         let link = self.objects.insert(&set);
         let mut sources = vec![Source::new(0, service.resource, service.resource.span)];
         for rule in &governing.rules {
@@ -86,6 +104,7 @@ impl<'r> Lowering<'_, 'r> {
         port: &ServicePort,
         governing: &Governing<'r>,
         subset: Option<&'r Subset>,
+        made: &mut Making<'_>,
     ) -> Traffic {
         let traffic = governing.port(port.number, subset);
         let pool = traffic.connection_pool;
@@ -112,7 +131,7 @@ impl<'r> Lowering<'_, 'r> {
                 budget: traffic.retry_budget.map(budget),
             },
             outlier: traffic.outlier_detection.map(outlier),
-            tls: self.tls(service, port, &traffic),
+            tls: self.tls(service, port, &traffic, made),
             connect_timeout_ms: tcp
                 .and_then(|tcp| tcp.connect_timeout.as_ref())
                 .map_or(CONNECT_TIMEOUT_MS, |timeout| timeout.as_millis()),
@@ -124,12 +143,20 @@ impl<'r> Lowering<'_, 'r> {
     }
 
     /// §9.3: what a rule says; or, if no rule says anything, mTLS to every endpoint that speaks it.
-    fn tls(&self, service: &Service<'r>, port: &ServicePort, traffic: &PortTraffic<'_>) -> ClusterTls {
+    fn tls(
+        &self,
+        service: &Service<'r>,
+        port: &ServicePort,
+        traffic: &PortTraffic<'_>,
+        made: &mut Making<'_>,
+    ) -> ClusterTls {
         if let Some(tls) = traffic.tls {
             // An empty `tls` means DISABLE (the trap of §4.1); modes that are not carried were refused.
             return match tls.mode.as_ref().map(|mode| mode.value) {
                 Some(ClientTlsMode::IstioMutual) => ClusterTls::Mutual(self.identities(service)),
-                Some(ClientTlsMode::Simple | ClientTlsMode::Mutual) => ClusterTls::Outside(self.outside(service, tls)),
+                Some(ClientTlsMode::Simple | ClientTlsMode::Mutual) => {
+                    ClusterTls::Outside(self.outside(service, (tls, traffic.tls_of_policy), made))
+                }
                 _ => ClusterTls::Plain,
             };
         }
@@ -181,7 +208,12 @@ impl<'r> Lowering<'_, 'r> {
     }
 
     /// §4.1: without names of its own, a rule takes those of the service entry.
-    fn outside(&self, service: &Service<'_>, tls: &ClientTls) -> OutsideTls {
+    fn outside(
+        &self,
+        service: &Service<'_>,
+        (tls, of_policy): (&ClientTls, bool),
+        made: &mut Making<'_>,
+    ) -> OutsideTls {
         let text =
             |field: &Option<taut_resources::At<Text>>| field.as_ref().map(|it| it.value.clone()).unwrap_or_default();
         let of_entry = match &service.resource.spec {
@@ -190,12 +222,26 @@ impl<'r> Lowering<'_, 'r> {
         };
         let names = if tls.subject_alt_names.is_empty() { of_entry } else { &tls.subject_alt_names };
         let mutual = tls.mode.as_ref().is_some_and(|mode| mode.value == ClientTlsMode::Mutual);
+        let credential = text(&tls.credential_name);
+        // A Secret is one of the namespace of the gateway that calls. Sidecars have none, and then believe nobody (§4.1).
+        let secret = Some(&credential)
+            .filter(|name| !name.is_empty() && !name.starts_with(CONFIG_MAP))
+            .map(|name| made.caller.map(|caller| secret_of(name, &caller.namespace)));
+        let own = match &secret {
+            Some(secret) => secret.clone().filter(|_| mutual),
+            None => made.caller.and_then(|caller| caller.certificate.clone()).filter(|_| of_policy),
+        };
         OutsideTls {
+            own: own.and_then(|secret| self.own_certificate(&secret, made)),
             server_name: text(&tls.sni),
             names: names.iter().map(|name| name.value.clone()).collect(),
             roots: match text(&tls.ca_certificates) {
                 _ if tls.insecure_skip_verify.is_some_and(|skip| skip.value) => Roots::Unchecked,
-                _ if text(&tls.credential_name).starts_with(CONFIG_MAP) => self.roots(&text(&tls.credential_name)),
+                _ if credential.starts_with(CONFIG_MAP) => self.roots(&credential),
+                _ if secret.is_some() => {
+                    let roots = secret.flatten().and_then(|secret| roots_beside(self.mesh, &secret).ok());
+                    Roots::Pem(Blob(roots.unwrap_or_default().into()))
+                }
                 file if file.is_empty() || file == "system" => Roots::System,
                 file => Roots::File(file),
             },
@@ -203,6 +249,25 @@ impl<'r> Lowering<'_, 'r> {
             key: if mutual { text(&tls.private_key) } else { Text::default() },
             revoked: text(&tls.ca_crl),
         }
+    }
+
+    /// Whose Secrets connections are secured with; none for sidecars, which have no Secrets.
+    fn caller(&self, client: &Client<'_>) -> Option<Caller> {
+        if client.gateway == "mesh" {
+            return None;
+        }
+        let entrance = self.mesh.entrances.iter().find(|entrance| entrance.name == client.gateway);
+        let certificate = entrance.and_then(|entrance| entrance.client_certificate.cloned());
+        Some(Caller { namespace: client.namespace.into(), certificate })
+    }
+
+    fn own_certificate(&self, secret: &(Text, Text), made: &mut Making<'_>) -> Option<Link<Certificate>> {
+        let pair = key_pair(self.mesh.secrets.get(secret)?.spec).ok()?;
+        Some(made.objects.insert(&Certificate {
+            name: format!("{}/{}", secret.0, secret.1).into(),
+            chain: Blob(pair.chain.into()),
+            key: Blob(pair.key.into()),
+        }))
     }
 
     /// The roots in a ConfigMap. Where there are none, nobody is believed: that was refused before.

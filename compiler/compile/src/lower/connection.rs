@@ -145,7 +145,7 @@ impl<'r> Lowering<'_, 'r> {
             }
             let governing = taut_model::governing(mesh, service, client.namespace);
             for port in &service.ports {
-                let set = self.clusters(id, port, &governing);
+                let set = self.clusters(id, port, &governing, client);
                 let subsets = governing.subsets.iter().map(|subset| subset.name.value.clone());
                 for subset in std::iter::once(Text::default()).chain(subsets) {
                     let name = format!("outbound_.{}_.{subset}_.{}", port.number, service.host);

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use taut_model::{
-    BoundServer, Client, Host, LabelSet, Leading, ListenPort, key_pair, ports_at, rules_for, secret_name,
+    BoundServer, Client, Host, LabelSet, Leading, ListenPort, client_roots, key_pair, ports_at, rules_for, secret_of,
     server_admits, specificity,
 };
-use taut_resources::{Resource, ServerTlsMode};
+use taut_resources::{At, Resource, ServerTlsMode};
 use taut_snapshot::Text;
 use taut_snapshot::format::codec::{Blob, Link};
-use taut_snapshot::object::{Certificate, ConnectionTable, HostEntry, HostTable, Listener, Server, ServerTls};
+use taut_snapshot::object::{
+    Certificate, ClientCheck, ConnectionTable, HostEntry, HostTable, Listener, Server, ServerTls, TlsTerms, TlsVersion,
+};
 
 use super::Lowering;
 use super::route::Sourced;
@@ -94,13 +96,15 @@ impl<'r> Lowering<'_, 'r> {
             Some(server) if tls => taut_model::gateway_hosts(server).iter().map(|host| bare(host)).collect(),
             _ => vec!["*".into()],
         };
-        let certificate = first.filter(|_| tls).and_then(|server| self.certificate(server, namespace));
+        let (certificate, terms) =
+            first.filter(|_| tls).map(|server| self.shown(server, namespace)).unwrap_or_default();
         Server {
             number: first.map_or(0, |server| server.server.port.number.0),
             names,
             // That a certificate means SIMPLE need not be said.
             tls: first.and_then(|server| tls_of(server)).filter(|it| *it != ServerTls::Simple || certificate.is_none()),
             certificate,
+            terms,
             hosts: table,
             connections: None,
         }
@@ -124,10 +128,12 @@ impl<'r> Lowering<'_, 'r> {
         // Without any rule it takes no connection, which is not the same as having no rules.
         let none = ConnectionTable { rules: Vec::new(), clusters: Vec::new() };
         let connections = connections.unwrap_or_else(|| self.objects.insert(&none));
+        let (certificate, terms) = self.shown(server, namespace);
         Server {
             number: server.server.port.number.0,
             names: taut_model::gateway_hosts(server).iter().map(|host| bare(host)).collect(),
-            certificate: self.certificate(server, namespace),
+            certificate,
+            terms,
             hosts: self.objects.insert(&HostTable { hosts: Vec::new() }),
             tls,
             connections: Some(connections),
@@ -178,19 +184,45 @@ impl<'r> Lowering<'_, 'r> {
         }
     }
 
-    fn certificate(&mut self, server: &BoundServer<'_>, namespace: &Text) -> Option<Link<Certificate>> {
-        let tls = server.server.tls.as_ref()?;
-        let credential = tls.credential_name.as_ref().or(tls.credential_names.first())?;
-        // The Gateway API names the namespace; without it, the Secret is where the gateway runs (§5.7).
-        let (namespace, name) = match credential.strip_prefix("kubernetes-gateway://").and_then(|it| it.split_once('/'))
-        {
-            Some((namespace, name)) => (Text::new(namespace), name),
-            None => (namespace.clone(), secret_name(credential)),
+    /// The certificate that a server shows, and on which terms it ends TLS.
+    fn shown(&mut self, server: &BoundServer<'_>, namespace: &Text) -> (Option<Link<Certificate>>, Option<TlsTerms>) {
+        let Some(tls) = server.server.tls.as_deref().filter(|_| server.ends_tls() && !server.passes_tls()) else {
+            return (None, None);
         };
-        let secret = self.mesh.secrets.get(&(namespace.clone(), name.into()))?;
+        let named = tls.credential_name.iter().chain(&tls.credential_names);
+        let found: Vec<_> = named.map(|credential| self.certificate(credential, namespace)).collect();
+        let mut certificates = found.into_iter().flatten();
+        let first = certificates.next();
+        let text = |texts: &[At<Text>]| texts.iter().map(|it| it.value.clone()).collect::<Vec<_>>();
+        let version = |version: Option<At<taut_resources::TlsVersion>>| match version.map(|it| it.value) {
+            Some(taut_resources::TlsVersion::V1_2) => Some(TlsVersion::V12),
+            Some(taut_resources::TlsVersion::V1_3) => Some(TlsVersion::V13),
+            _ => None,
+        };
+        let checks = matches!(tls.effective_mode(), ServerTlsMode::Mutual | ServerTlsMode::OptionalMutual);
+        let clients = checks.then(|| ClientCheck {
+            // Where there are none, nobody is believed: that was refused before.
+            roots: Blob(client_roots(self.mesh, tls, namespace).unwrap_or_default().into()),
+            names: text(&tls.subject_alt_names),
+            unchecked: tls.insecure_skip_verify.is_some_and(|skip| skip.value),
+        });
+        let terms = TlsTerms {
+            certificates: certificates.collect(),
+            clients,
+            ciphers: text(&tls.cipher_suites),
+            oldest: version(tls.min_protocol_version),
+            newest: version(tls.max_protocol_version),
+        };
+        (first, Some(terms).filter(|terms| *terms != USUAL))
+    }
+
+    /// A certificate. The Gateway API names the namespace; without it, the Secret is where the gateway runs (§5.7).
+    fn certificate(&mut self, credential: &str, namespace: &str) -> Option<Link<Certificate>> {
+        let place = secret_of(credential, namespace);
+        let secret = self.mesh.secrets.get(&place)?;
         let pair = key_pair(secret.spec).ok()?;
         let certificate = Certificate {
-            name: format!("{namespace}/{name}").into(),
+            name: format!("{}/{}", place.0, place.1).into(),
             chain: Blob(pair.chain.into()),
             key: Blob(pair.key.into()),
         };
@@ -199,6 +231,10 @@ impl<'r> Lowering<'_, 'r> {
         Some(link)
     }
 }
+
+/// The terms that need not be said.
+const USUAL: TlsTerms =
+    TlsTerms { certificates: Vec::new(), clients: None, ciphers: Vec::new(), oldest: None, newest: None };
 
 /// What a listener of the Gateway API has is not served through a wider one of the same Gateway, even where no route
 /// is attached to it (semantics.md §18.3).

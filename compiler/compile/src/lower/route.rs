@@ -247,7 +247,7 @@ impl<'r> Lowering<'_, 'r> {
         if !subset_name.is_empty() && governing.subset(subset_name).is_none() {
             return missing();
         }
-        let set = self.clusters(id, service_port, &governing);
+        let set = self.clusters(id, service_port, &governing, client);
         self.whole(set, subset_name.into(), clusters)
     }
 

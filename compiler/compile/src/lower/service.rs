@@ -322,7 +322,7 @@ impl<'r> Lowering<'_, 'r> {
                         number: port.number,
                         protocol: protocol(port.protocol),
                         routes: if looked_at { self.routes(&candidates, client, port.number) } else { None },
-                        clusters: Some(self.clusters(id, port, &governing)),
+                        clusters: Some(self.clusters(id, port, &governing, client)),
                         connections: self.connections(host, port, client),
                     });
                 }

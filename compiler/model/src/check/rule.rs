@@ -1,6 +1,8 @@
 //! Rules about DestinationRules.
 
+mod credential_of_gateways;
 mod empty_subset;
+mod unknown_credential;
 mod unknown_host;
 mod unknown_port;
 mod unverified_server;
@@ -11,7 +13,9 @@ mod without_client;
 use crate::check::Check;
 
 pub(super) const CHECKS: &[Check] = &[
+    credential_of_gateways::CHECK,
     empty_subset::CHECK,
+    unknown_credential::CHECK,
     unknown_host::CHECK,
     unknown_port::CHECK,
     unverified_server::CHECK,

@@ -3,8 +3,10 @@
 mod behind;
 mod mixed_transports;
 mod proxy_user;
+mod same_name;
 mod shared_target_port;
 
 use crate::check::Check;
 
-pub(super) const CHECKS: &[Check] = &[mixed_transports::CHECK, proxy_user::CHECK, shared_target_port::CHECK];
+pub(super) const CHECKS: &[Check] =
+    &[mixed_transports::CHECK, proxy_user::CHECK, same_name::CHECK, shared_target_port::CHECK];

@@ -115,6 +115,7 @@ fn gateway(world: &World<'_>, ingress: &Numbered<'_, Ingress>, name: Text) -> Ma
         name,
         spec: taut_resources::Gateway { span: spec.span, selector: Labels(vec![label]), servers },
         run_by: RunBy::Labels,
+        client_certificate: None,
     }
 }
 

@@ -317,6 +317,7 @@ fn listen(
             name: bound_as,
             spec: taut_resources::Gateway { span: listener.span, selector: Labels::default(), servers: vec![server] },
             run_by: RunBy::Services { services: runner.services.clone(), pods: runner.pods.clone() },
+            client_certificate: server_tls::client_certificate(world, owner.gateway.of),
         });
     }
     valid

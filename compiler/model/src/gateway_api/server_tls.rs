@@ -10,7 +10,7 @@ use super::status::Fault;
 use super::world::World;
 use crate::Text;
 use crate::mesh::Of;
-use crate::secret::{key_pair, validity};
+use crate::secret::{key_pair, secret_of, validity};
 
 /// The option that says what becomes of TLS beyond what the API has words for.
 const TERMINATE_MODE: &str = "gateway.istio.io/tls-terminate-mode";
@@ -192,6 +192,13 @@ pub(super) fn roots_of<'w>(world: &'w World<'_>, namespace: &Text, name: &Text) 
     };
     let pem = map.data.get("ca.crt").filter(|text| validity(text.as_bytes()).is_ok());
     pem.ok_or_else(|| format!("the ConfigMap `{namespace}/{name}` has no certificate in `ca.crt`"))
+}
+
+/// The Secret with the certificate that a Gateway shows to backends, if it can.
+pub(super) fn client_certificate(world: &World<'_>, gateway: Of<'_, Gateway>) -> Option<(Text, Text)> {
+    let reference = gateway.spec.tls.as_ref()?.backend.as_ref()?.client_certificate_ref.as_ref()?;
+    let name = certificate(world, "Gateway", gateway.namespace(), reference).ok()?;
+    Some(secret_of(&name, gateway.namespace()))
 }
 
 /// What is wrong with the certificate that a Gateway shows to backends.

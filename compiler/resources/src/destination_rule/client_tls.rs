@@ -32,7 +32,7 @@ message! {
         /// A file with the roots.
         ca_certificates: Option<At<Text>> = "caCertificates";
         /// A secret with all three.
-        credential_name: Option<At<Text>> = "credentialName", refused("mount the Secret, and name its files with `clientCertificate`, `privateKey` and `caCertificates`");
+        credential_name: Option<At<Text>> = "credentialName";
         /// The names that the server's certificate may have.
         subject_alt_names: Vec<At<Text>> = "subjectAltNames";
         /// The server name.

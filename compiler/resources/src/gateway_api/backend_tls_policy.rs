@@ -16,7 +16,7 @@ message! {
         /// How their certificates are checked.
         validation: BackendValidation = "validation";
         /// What the implementation alone knows.
-        options: Labels = "options", items(..=16), chars(..=4096);
+        options: Labels = "options", refused("Istio has no options either: take it away"), items(..=16), chars(..=4096);
     }
     where check(BackendTlsPolicy::check);
 }

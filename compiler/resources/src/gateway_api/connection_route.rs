@@ -17,7 +17,7 @@ message! {
         /// The gateways that it is attached to.
         parent_refs: Vec<ParentRef> = "parentRefs", items(..=32);
         /// Whether gateways that are for everyone are parents too.
-        use_default_gateways: Option<At<DefaultGateways>> = "useDefaultGateways";
+        use_default_gateways: Option<At<DefaultGateways>> = "useDefaultGateways", refused("name the Gateway in `parentRefs`");
         /// The server names.
         hostnames: Vec<At<Text>> = "hostnames", items(..=1024), chars(1..=253), is(HOSTNAME);
         /// Where connections go.
@@ -32,7 +32,7 @@ message! {
         /// The gateways that it is attached to.
         parent_refs: Vec<ParentRef> = "parentRefs", items(..=32);
         /// Whether gateways that are for everyone are parents too.
-        use_default_gateways: Option<At<DefaultGateways>> = "useDefaultGateways";
+        use_default_gateways: Option<At<DefaultGateways>> = "useDefaultGateways", refused("name the Gateway in `parentRefs`");
         /// Where they go.
         rules: Vec<ConnectionRule> = "rules", required, items(1..=16), unique("name");
     }

@@ -26,7 +26,7 @@ message! {
         /// TLS for all listeners.
         tls: Option<GatewayTls> = "tls";
         /// Whether routes without parents are its own.
-        default_scope: Option<At<super::DefaultGateways>> = "defaultScope";
+        default_scope: Option<At<super::DefaultGateways>> = "defaultScope", refused("let routes name the Gateway in `parentRefs`");
     }
     where check(Gateway::check);
 }
@@ -46,9 +46,9 @@ message! {
     /// What is made for a Gateway.
     pub struct Infrastructure {
         /// Its labels.
-        labels: Labels = "labels", items(..=8), keys(LABEL_KEY), is(LABEL_VALUE);
+        labels: Labels = "labels", inert("it is for what a controller makes in a cluster; workloads are what the repository declares"), items(..=8), keys(LABEL_KEY), is(LABEL_VALUE);
         /// Its annotations.
-        annotations: Labels = "annotations", items(..=16), keys(LABEL_KEY), chars(..=4096);
+        annotations: Labels = "annotations", inert("it is for what a controller makes in a cluster; workloads are what the repository declares"), items(..=16), keys(LABEL_KEY), chars(..=4096);
         /// What the controller is told.
         parameters_ref: Option<LocalRef> = "parametersRef";
     }

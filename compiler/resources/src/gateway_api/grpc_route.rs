@@ -19,7 +19,7 @@ message! {
         /// The gateways or services that it is attached to.
         parent_refs: Vec<ParentRef> = "parentRefs", items(..=32);
         /// Whether gateways that are for everyone are parents too.
-        use_default_gateways: Option<At<DefaultGateways>> = "useDefaultGateways";
+        use_default_gateways: Option<At<DefaultGateways>> = "useDefaultGateways", refused("name the Gateway in `parentRefs`");
         /// The hosts; those of the listeners if empty.
         hostnames: Vec<At<Text>> = "hostnames", items(..=16), chars(1..=253), is(HOSTNAME);
         /// The rules.
@@ -40,7 +40,7 @@ message! {
         /// Where they go.
         backend_refs: Vec<GrpcBackend> = "backendRefs", items(..=16);
         /// Whether requests of one client go to one endpoint.
-        session_persistence: Option<SessionPersistence> = "sessionPersistence";
+        session_persistence: Option<SessionPersistence> = "sessionPersistence", refused("use `loadBalancer.consistentHash` in a DestinationRule for the service");
     }
     where check(GrpcRule::check);
 }

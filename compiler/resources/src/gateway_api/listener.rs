@@ -9,6 +9,13 @@ use crate::read::{At, Labels, Reader};
 use crate::rules;
 use crate::scalar::Port;
 use crate::selector::LabelSelector;
+use crate::server_tls::check_spoken;
+
+/// What becomes of TLS beyond what the API has words for.
+const TERMINATE_MODE: &str = "gateway.istio.io/tls-terminate-mode";
+const CIPHERS: &str = "gateway.istio.io/tls-cipher-suites";
+/// That the mesh's own TLS is passed on.
+const PROTOCOL_OPTION: &str = "gateway.istio.io/listener-protocol";
 
 message! {
     /// Further listeners for a Gateway.
@@ -127,10 +134,6 @@ pub(super) fn check_distinct(listeners: &[Listener], cx: &mut Reader<'_>) {
 impl Listener {
     fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
         let protocol = self.protocol.as_str();
-        if matches!(protocol, "TLS" | "TCP") {
-            let message = format!("the protocol `{protocol}` is not carried to the data plane");
-            cx.say(&rules::UNSUPPORTED_VALUE, self.protocol.span, message, "use HTTP or HTTPS");
-        }
         let mode = self.tls.as_ref().and_then(|tls| tls.mode);
         match (protocol, &self.tls) {
             ("HTTP" | "TCP" | "UDP", Some(tls)) => {
@@ -160,6 +163,25 @@ impl ListenerTls {
         if ends && self.certificate_refs.is_empty() && self.options.is_empty() {
             let message = "to end TLS a listener needs a certificate";
             cx.say(&rules::NEEDED, self.span, message, "add `certificateRefs:`");
+        }
+        for (key, value) in &self.options.0 {
+            match key.as_str() {
+                TERMINATE_MODE => {
+                    if !matches!(value.as_str(), "MUTUAL" | "OPTIONAL_MUTUAL" | "ISTIO_MUTUAL") {
+                        let message = format!("`{}: {}` is not carried to the data plane", key.value, value.value);
+                        let help = "write MUTUAL, OPTIONAL_MUTUAL or ISTIO_MUTUAL; for any other client, take it away and add `certificateRefs:`";
+                        cx.say(&rules::UNSUPPORTED_VALUE, value.span, message, help);
+                    }
+                }
+                CIPHERS => value.split(',').for_each(|cipher| check_spoken(cipher.trim(), value.span, cx)),
+                PROTOCOL_OPTION => {}
+                _ => {
+                    let message = format!("the option `{}` is not carried to the data plane", key.value);
+                    let help =
+                        format!("take it away: `{TERMINATE_MODE}`, `{CIPHERS}` and `{PROTOCOL_OPTION}` are known");
+                    cx.say(&rules::UNSUPPORTED_FIELD, key.span, message, help);
+                }
+            }
         }
     }
 }

@@ -11,8 +11,8 @@ use super::pattern::BadPattern;
 use super::route::{ClusterId, Forwarding, Router, ToDo};
 use crate::format::codec::Link;
 use crate::object::{
-    Authorizer, Certificate, Cluster, ClusterRef, ClusterSet, ConnectionTable, EgressPort, HostTable, Layer, Mesh,
-    Protocol, Retry, RouteTable, ServerTls, Service, Target, TokenSet, View,
+    Authorizer, Certificate, Cluster, ClusterRef, ClusterSet, ClusterTls, ConnectionTable, EgressPort, HostTable,
+    Layer, Mesh, OutsideTls, Protocol, Retry, RouteTable, ServerTls, Service, Target, TlsTerms, TokenSet, View,
 };
 use crate::snapshot::{BadSnapshot, Objects, base_of, services_of};
 use crate::{Digest, Text};
@@ -107,8 +107,10 @@ pub struct GatewayListener {
 pub struct GatewayServer {
     /// The port number in the Gateway.
     pub number: u16,
-    /// With it, the server ends TLS.
-    pub certificate: Option<Certificate>,
+    /// With one, the server ends TLS: each client is shown the first that it can read.
+    pub certificates: Vec<Certificate>,
+    /// On which terms, where they are not the usual ones.
+    pub terms: Option<TlsTerms>,
     /// What it does with TLS, where that is more than its certificate says.
     pub tls: Option<ServerTls>,
     /// The server names it is for.
@@ -331,7 +333,7 @@ impl GatewayListener {
         let number = match name {
             Some(name) => self.names.find(name)?,
             // A client that names no server gets the one for every name, if there is one.
-            None if self.servers.first().is_some_and(|server| server.certificate.is_some()) => {
+            None if self.servers.first().is_some_and(|server| !server.certificates.is_empty()) => {
                 self.names.find("\u{0}")?
             }
             None => 0,
@@ -349,7 +351,7 @@ impl GatewayServer {
     /// Whether TLS ends here.
     #[must_use]
     pub fn ends_tls(&self) -> bool {
-        !self.passes_tls() && (self.certificate.is_some() || self.tls.is_some())
+        !self.passes_tls() && (!self.certificates.is_empty() || self.tls.is_some())
     }
 
     /// Whether TLS is passed on.
@@ -400,7 +402,11 @@ impl Loader<'_> {
         };
         let missing = || BadSnapshot::Meaning(link.digest, format!("it has no subset `{subset}`"));
         let id = ClusterId(number(self.clusters.len()));
-        self.clusters.push(set.cluster(subset).ok_or_else(missing)?);
+        let mut cluster = set.cluster(subset).ok_or_else(missing)?;
+        if let ClusterTls::Outside(OutsideTls { own: Some(own), .. }) = &cluster.tls {
+            cluster.own = Some(self.objects.read(*own)?);
+        }
+        self.clusters.push(cluster);
         self.cluster_digests.push(link.digest);
         self.cluster_ids.insert(key, id);
         Ok(id)
@@ -501,10 +507,12 @@ impl Loader<'_> {
                 let (host, shared) = (entry.host.clone(), entry.shared.clone());
                 entries.push(GatewayHost { host, https_only: entry.https_only, shared, number: entry.number, router });
             }
-            let certificate = server.certificate.map(|link| self.objects.read(link)).transpose()?;
+            let further = server.terms.iter().flat_map(|terms| &terms.certificates);
+            let certificates = server.certificate.iter().chain(further).map(|link| self.objects.read(*link));
             servers.push(GatewayServer {
                 number: server.number,
-                certificate,
+                certificates: certificates.collect::<Result<_, _>>()?,
+                terms: server.terms.clone(),
                 tls: server.tls.clone(),
                 names: server.names.clone(),
                 chains: server.connections.map(|link| self.connections(link)).transpose()?,

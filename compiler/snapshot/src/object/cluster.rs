@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::Links;
-use crate::format::codec::{Blob, choice, record};
+use super::{Certificate, Links};
+use crate::format::codec::{Blob, Link, choice, record};
 use crate::{Digest, Text};
 
 record! {
@@ -160,6 +160,8 @@ pub struct Cluster {
     pub wire: Option<Wire>,
     /// Which endpoints are preferred by where they are; none if missing.
     pub locality: Option<Locality>,
+    /// The client's own certificate, where a snapshot brings it along.
+    pub own: Option<Certificate>,
 }
 
 impl ClusterSet {
@@ -187,6 +189,7 @@ impl ClusterSet {
             warmup: traffic.warmup,
             wire: traffic.wire,
             locality: traffic.locality,
+            own: None, // it is an object of its own, which whoever has the objects reads
         })
     }
 }
@@ -447,6 +450,8 @@ record! {
         pub key: Text = 5,
         /// The file that says whose certificates count no longer; nobody looks if empty.
         pub revoked: Text = 6,
+        /// The client's own certificate, where it is no file.
+        pub own: Option<Link<Certificate>> = 7,
     }
 }
 
@@ -502,6 +507,11 @@ impl Protocol {
 
 impl Links for ClusterSet {
     fn links(&self) -> Vec<Digest> {
-        Vec::new()
+        let parts = self.subsets.iter().filter_map(|subset| subset.traffic.as_ref());
+        let own = |traffic: &Traffic| match &traffic.tls {
+            ClusterTls::Outside(tls) => tls.own.map(|link| link.digest),
+            ClusterTls::Plain | ClusterTls::Auto(_) | ClusterTls::Mutual(_) => None,
+        };
+        std::iter::once(&self.traffic).chain(parts).filter_map(own).collect()
     }
 }

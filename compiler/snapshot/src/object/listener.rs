@@ -1,7 +1,7 @@
 //! What a gateway listens to (semantics.md §5).
 
 use super::{Certificate, ConnectionTable, Links, RouteTable};
-use crate::format::codec::{Link, choice, record};
+use crate::format::codec::{Blob, Link, choice, record};
 use crate::{Digest, Text};
 
 record! {
@@ -29,6 +29,46 @@ record! {
         pub tls: Option<ServerTls> = 8,
         /// The rules for connections, if its bytes are not looked at.
         pub connections: Option<Link<ConnectionTable>> = 9,
+        /// On which terms it ends TLS, where they are not the usual ones.
+        pub terms: Option<TlsTerms> = 10,
+    }
+}
+
+record! {
+    /// On which terms a server ends TLS.
+    pub struct TlsTerms {
+        /// Further certificates; each client is shown the first that it can read.
+        pub certificates: Vec<Link<Certificate>> = 1,
+        /// How clients are checked, by servers that look at their certificates.
+        pub clients: Option<ClientCheck> = 2,
+        /// The ciphers of TLS 1.2 that are spoken, by the names that OpenSSL has for them; the usual ones if empty.
+        pub ciphers: Vec<Text> = 3,
+        /// The oldest version that is spoken; 1.2 if missing.
+        pub oldest: Option<TlsVersion> = 4,
+        /// The newest version that is spoken; 1.3 if missing.
+        pub newest: Option<TlsVersion> = 5,
+    }
+}
+
+record! {
+    /// How the certificates of clients are checked.
+    pub struct ClientCheck {
+        /// Who is believed, PEM; nobody if empty.
+        pub roots: Blob = 1,
+        /// Names of which a certificate has one; any will do if there are none.
+        pub names: Vec<Text> = 2,
+        /// Whether any certificate will do.
+        pub unchecked: bool = 3,
+    }
+}
+
+choice! {
+    /// A version of TLS.
+    pub enum TlsVersion {
+        /// 1.2.
+        V12 = 0,
+        /// 1.3.
+        V13 = 1,
     }
 }
 
@@ -76,11 +116,14 @@ choice! {
 
 impl Links for Listener {
     fn links(&self) -> Vec<Digest> {
-        let of = |server: &Server| {
-            let connections = server.connections.map(|link| link.digest);
-            server.certificate.map(|link| link.digest).into_iter().chain([server.hosts.digest]).chain(connections)
-        };
-        self.servers.iter().flat_map(of).collect()
+        let mut links = Vec::new();
+        for server in &self.servers {
+            links.extend(server.certificate.map(|link| link.digest));
+            links.extend(server.terms.iter().flat_map(|terms| &terms.certificates).map(|link| link.digest));
+            links.push(server.hosts.digest);
+            links.extend(server.connections.map(|link| link.digest));
+        }
+        links
     }
 }
 

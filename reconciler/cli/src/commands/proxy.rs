@@ -8,10 +8,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use taut_proxy::capture::{put_up, take_down};
 use taut_proxy::{AccessLog, Addresses, Bind, DrainConfig, Following, ProxyConfig, Role, run as run_proxy};
 use tokio::sync::watch;
 
 use crate::args::{Format, LogFormat, Proxy};
+use crate::commands::capture;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::running::{self, identity, streams::ToReconciler};
@@ -73,6 +75,7 @@ impl FromStr for GatewayBind {
 }
 
 pub(crate) fn run(args: Proxy, output: &mut Output) -> Result<ExitCode, Failure> {
+    capture::join_group(&args.capture)?;
     let until_stdin_closes = args.until_stdin_closes;
     running::serve(until_stdin_closes, |shutdown| proxy(args, output, shutdown))?;
     Ok(ExitCode::SUCCESS)
@@ -82,6 +85,8 @@ async fn proxy(args: Proxy, output: &mut Output, shutdown: watch::Receiver<bool>
     let identity = identity::obtain(&args.identity, &args.state, &shutdown).await?;
     let binds = args.inbound.into_iter().map(|it| it.0);
     let binds = binds.chain(args.outbound.into_iter().map(|it| it.0)).chain(args.gateway.into_iter().map(|it| it.0));
+    let binds = binds.chain(capture::binds(&args.capture));
+    let captured = capture::wanted(&args.capture);
     let config = ProxyConfig {
         name: args.name.unwrap_or_else(|| args.workload.replace('/', ".")),
         workload: args.workload,
@@ -104,8 +109,33 @@ async fn proxy(args: Proxy, output: &mut Output, shutdown: watch::Receiver<bool>
     let connect = ToReconciler::new(args.reconciler, &identity)?;
     let following = Following { state: args.state.join("snapshots"), connect };
     let format = args.format;
-    let ready = |addresses: &Addresses| output.line(&said(addresses, format));
-    Ok(run_proxy(config, identity, following, shutdown, ready).await?)
+    // Who cannot capture what it was asked to stops at once.
+    let (stop, stopping) = watch::channel(false);
+    let asked = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            running::asked(shutdown).await;
+            stop.send_replace(true);
+        }
+    });
+    let mut failed = None;
+    let ready = |addresses: &Addresses| {
+        // Not before it listens, or connections of the meantime would go nowhere.
+        failed = captured.as_ref().and_then(|captured| put_up(captured).err());
+        match failed {
+            Some(_) => drop(stop.send_replace(true)),
+            None => output.line(&said(addresses, format)),
+        }
+    };
+    let ran = run_proxy(config, identity, following, stopping, ready).await;
+    asked.abort();
+    if let Some(failed) = failed {
+        return Err(failed.into());
+    }
+    // Whatever ended it: nobody is left to take what is captured.
+    let undone = captured.map_or(Ok(()), |_| take_down());
+    ran?;
+    Ok(undone?)
 }
 
 fn access_log(path: &Path, format: LogFormat, provenance: bool) -> Result<AccessLog, Failure> {
@@ -125,6 +155,7 @@ fn access_log(path: &Path, format: LogFormat, provenance: bool) -> Result<Access
 fn said(addresses: &Addresses, format: Format) -> String {
     let words = |bind: &Bind| match bind.role {
         Role::Inbound { port, .. } => ("inbound", json!(port)),
+        Role::InboundCaptured => ("inbound", json!("captured")),
         Role::Outbound { port } => ("outbound", json!(port)),
         Role::OutboundAny => ("outbound", json!(null)),
         Role::OutboundTo { address } => ("outbound", json!(address.to_string())),

@@ -6,20 +6,24 @@
 use std::fs;
 use std::sync::{Arc, OnceLock};
 
+use rustls::CertificateError::{NotValidForName, NotValidForNameContext};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
+use taut_identity::Presented;
 use taut_snapshot::Text;
-use taut_snapshot::object::{OutsideTls, Roots};
+use taut_snapshot::object::{Certificate, OutsideTls, Roots};
 
-/// The configuration for a cluster, without protocols.
+use super::gateway::key_pair;
+
+/// The configuration for a cluster, without protocols; with a certificate of the client's own, if the snapshot has one.
 ///
 /// # Errors
 /// If a file cannot be read, or holds nothing that can be used.
-pub(super) fn config(tls: &OutsideTls) -> Result<ClientConfig, String> {
+pub(super) fn config(tls: &OutsideTls, own: Option<&Certificate>) -> Result<ClientConfig, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let checked = match &tls.roots {
         Roots::Unchecked => None,
@@ -27,24 +31,32 @@ pub(super) fn config(tls: &OutsideTls) -> Result<ClientConfig, String> {
         Roots::File(file) => Some(Arc::new(roots_of(file)?)),
         Roots::Pem(pem) => Some(Arc::new(roots_in(&pem.0)?)),
     };
+    let nobody = checked.as_ref().is_some_and(|roots| roots.is_empty());
     let verifier = match checked {
-        Some(roots) => Some(
+        Some(roots) if !nobody => Some(
             WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
                 .with_crls(revoked(&tls.revoked)?)
                 .build()
                 .map_err(|bad| format!("nobody can be believed by these roots: {bad}"))?,
         ),
-        None => None,
+        _ => None,
     };
+    let (names, uris) = tls.names.iter().cloned().partition::<Vec<Text>, _>(|name| !name.contains("://"));
     let name = |name: &Text| {
-        ServerName::try_from(name.to_string()).map_err(|_| format!("`{name}` is neither a DNS name nor an address"))
+        ServerName::try_from(name.to_string())
+            .map_err(|_| format!("`{name}` is neither a DNS name nor an address nor a URI"))
     };
-    let names = tls.names.iter().map(name).collect::<Result<_, _>>()?;
+    let names = names.iter().map(name).collect::<Result<_, _>>()?;
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .expect("the provider has suites for TLS 1.2 and 1.3")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Checked { names, verifier, provider }));
+        .with_custom_certificate_verifier(Arc::new(Checked { names, uris, verifier, nobody, provider }));
+    if let Some(own) = own {
+        let (chain, key) = key_pair(own)?;
+        let with = builder.with_client_auth_cert(chain, key);
+        return with.map_err(|bad| format!("the certificate and key in Secret `{}` cannot be used: {bad}", own.name));
+    }
     if tls.certificate.is_empty() {
         return Ok(builder.with_no_client_auth());
     }
@@ -111,7 +123,11 @@ fn system_roots() -> Arc<RootCertStore> {
 #[derive(Debug)]
 struct Checked {
     names: Vec<ServerName<'static>>,
+    /// Names that are none of a server's.
+    uris: Vec<Text>,
     verifier: Option<Arc<WebPkiServerVerifier>>,
+    /// Whether there are no roots at all, so that nobody is believed.
+    nobody: bool,
     provider: Arc<CryptoProvider>,
 }
 
@@ -124,10 +140,30 @@ impl ServerCertVerifier for Checked {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        if self.nobody {
+            return Err(CertificateError::UnknownIssuer.into());
+        }
         let Some(verifier) = &self.verifier else { return Ok(ServerCertVerified::assertion()) };
         let check = |name: &ServerName<'_>| verifier.verify_server_cert(end_entity, intermediates, name, ocsp, now);
-        let Some((first, others)) = self.names.split_first() else { return check(called) };
-        others.iter().fold(check(first), |found, name| found.or_else(|_| check(name)))
+        if self.names.is_empty() && self.uris.is_empty() {
+            return check(called);
+        }
+        let by_uri = || {
+            // The name is looked at last: if it alone is wrong, all else is right.
+            match check(called) {
+                Ok(_) | Err(Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {}
+                Err(other) => return Err(other),
+            }
+            let presented = Presented::read(end_entity).map_err(|_| CertificateError::BadEncoding)?;
+            let named = presented.uris.iter().any(|uri| self.uris.iter().any(|wanted| wanted.as_str() == uri));
+            if named { Ok(ServerCertVerified::assertion()) } else { Err(NotValidForName.into()) }
+        };
+        let by_name = self.names.iter().map(check).reduce(|found, next| found.or(next));
+        match by_name {
+            Some(Ok(verified)) => Ok(verified),
+            Some(failed) if self.uris.is_empty() => failed,
+            _ => by_uri(),
+        }
     }
 
     fn verify_tls12_signature(

@@ -38,6 +38,7 @@ fn cluster() -> Cluster {
         warmup: None,
         wire: None,
         locality: None,
+        own: None,
     }
 }
 

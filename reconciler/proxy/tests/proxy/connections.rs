@@ -14,7 +14,7 @@ use crate::mesh::compiled_in;
 use crate::server::App;
 
 /// A server that says who it is, and then sends back what comes until the client has ended.
-async fn teller(name: &'static str) -> SocketAddr {
+pub(crate) async fn teller(name: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -31,7 +31,7 @@ async fn teller(name: &'static str) -> SocketAddr {
 }
 
 /// What comes back for some bytes; nothing if the connection is closed.
-async fn talk(address: SocketAddr) -> String {
+pub(crate) async fn talk(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut answer = String::new();
     if stream.write_all(b"hi").await.is_ok() && stream.shutdown().await.is_ok() {

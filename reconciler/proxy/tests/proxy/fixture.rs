@@ -97,6 +97,7 @@ pub(crate) fn cluster(subset: &str) -> Cluster {
         warmup: None,
         wire: None,
         locality: None,
+        own: None,
     }
 }
 

@@ -45,6 +45,7 @@ fn tls_server(objects: &mut Objects, host: &str, cert: &Cert) -> Server {
         hosts: hosts(objects, host, false),
         tls: None,
         connections: None,
+        terms: None,
     }
 }
 
@@ -59,6 +60,7 @@ fn plain_listener(objects: &mut Objects, port: u16, host: &str, https_only: bool
             hosts,
             tls: None,
             connections: None,
+            terms: None,
         }],
     }
 }

@@ -7,10 +7,13 @@ mod fixture;
 mod mesh;
 mod server;
 
+mod capturing;
 mod carrying;
 mod connections;
 mod consulting;
 mod copying;
+mod edge;
+mod edge_routes;
 mod faults;
 mod gateway;
 mod hashing;

@@ -84,7 +84,16 @@ impl App {
     }
 
     async fn start_on(name: &'static str, tls: Option<tokio_rustls::TlsAcceptor>) -> App {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        App::listen(name, "127.0.0.1:0", tls).await
+    }
+
+    /// One at an address of a network of the test's own, where every port is free.
+    pub(crate) async fn start_at(name: &'static str, address: &str) -> App {
+        App::listen(name, address, None).await
+    }
+
+    async fn listen(name: &'static str, address: &str, tls: Option<tokio_rustls::TlsAcceptor>) -> App {
+        let listener = TcpListener::bind(address).await.unwrap();
         let app = App::at(listener.local_addr().unwrap());
         let serving = app.clone();
         tokio::spawn(async move {

@@ -2,7 +2,7 @@
 
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
-use crate::check::gateway::namespaces_of_pods;
+use crate::check::gateway::{credentials, namespaces_of_pods};
 use crate::check::{Check, about, related};
 use crate::mesh::Mesh;
 use crate::secret::{key_pair, secret_name, validity};
@@ -77,8 +77,7 @@ pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     for gateway in &mesh.gateways {
         let namespaces = namespaces_of_pods(mesh, gateway);
-        for credential in gateway.spec.servers.iter().filter_map(|server| server.tls.as_ref()?.credential_name.as_ref())
-        {
+        for (credential, _) in gateway.spec.servers.iter().flat_map(credentials) {
             let name = secret_name(credential);
             for namespace in &namespaces {
                 let Some(secret) = mesh.secrets.get(&(namespace.clone(), name.into())) else { continue };

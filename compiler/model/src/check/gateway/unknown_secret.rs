@@ -2,7 +2,7 @@
 
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
-use crate::check::gateway::namespaces_of_pods;
+use crate::check::gateway::{credentials, namespaces_of_pods};
 use crate::check::{Check, about, listed, related};
 use crate::mesh::Mesh;
 use crate::secret::secret_name;
@@ -60,8 +60,7 @@ pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     for gateway in &mesh.gateways {
         let namespaces = namespaces_of_pods(mesh, gateway);
-        for server in &gateway.spec.servers {
-            let Some(credential) = server.tls.as_ref().and_then(|tls| tls.credential_name.as_ref()) else { continue };
+        for (credential, what) in gateway.spec.servers.iter().flat_map(credentials) {
             let name = secret_name(credential);
             for namespace in &namespaces {
                 if mesh.secrets.contains_key(&(namespace.clone(), name.into())) {
@@ -79,7 +78,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
                     related(secret.at(secret.resource.span), format!("a Secret of this name is in `{place}`"))
                 });
                 problems.push(Problem {
-                    reftype: Some("credentialName"),
+                    reftype: Some(what),
                     label: "this Secret".into(),
                     related: related.collect(),
                     ..about(gateway, &RULE, credential.span, message, help)
