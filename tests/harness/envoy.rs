@@ -103,24 +103,16 @@ impl Drop for Envoy {
 }
 
 impl Envoy {
-    /// Starts it with one worker, and waits until it listens. `wrapper` is a program that starts it, with its arguments.
+    /// Starts it with one worker, and waits until it listens.
     ///
     /// # Panics
     /// If it cannot run this configuration, with what it said.
     #[must_use]
-    pub fn start(config: &Value, wrapper: &[&str]) -> Envoy {
+    pub fn start(config: &Value) -> Envoy {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let (file, address) = (folder.path().join("envoy.json"), folder.path().join("admin"));
         fs::write(&file, config.to_string()).expect("a file can be written");
-        let binary = envoy().as_os_str();
-        let mut command = match wrapper {
-            [] => Command::new(binary),
-            [program, arguments @ ..] => {
-                let mut command = Command::new(program);
-                command.args(arguments).arg(binary);
-                command
-            }
-        };
+        let mut command = Command::new(envoy());
         command.args(["--concurrency", "1", "--disable-hot-restart", "--log-level", "info"]);
         command.arg("--config-path").arg(&file).arg("--admin-address-path").arg(&address);
         let mut child = command

@@ -25,7 +25,7 @@ fn merge(base: &mut Value, other: Value) {
 /// Starts it with some listeners and clusters.
 pub(crate) fn start(listeners: &[Value], clusters: &[Value]) -> Envoy {
     let admin = json!({"address": socket(SocketAddr::from(([127, 0, 0, 1], 0)))});
-    Envoy::start(&json!({"admin": admin, "static_resources": {"listeners": listeners, "clusters": clusters}}), &[])
+    Envoy::start(&json!({"admin": admin, "static_resources": {"listeners": listeners, "clusters": clusters}}))
 }
 
 fn socket(address: SocketAddr) -> Value {
