@@ -81,7 +81,11 @@ pub(crate) fn run(quick: bool) -> Vec<Figure> {
     // Half of what Envoy can do is a load that both carry with ease.
     let rate = rate_of_envoy / 2.0;
     let targets = [tauts.target(Protocol::Http1), envoys.target(Protocol::Http1)];
-    let late = |side: usize| load::paced(&targets[side], rate, time).p99(None);
+    let late = |side: usize| {
+        let paced = load::paced(&targets[side], rate, time);
+        assert!(paced.failed() == 0.0, "requests failed: {}", paced.failed());
+        paced.p99(None)
+    };
     let pairs = crate::pairs::interleaved(rounds, || late(0), || late(1));
     figure("p99 at equal load, seconds", "HTTP/1.1", "Envoy", &pairs, Goal::AtMost(0.5));
 

@@ -110,7 +110,7 @@ pub(crate) fn pacing(target: &Target, rate: f64, time: Duration) -> Pacing {
     let each = (rate / f64::from(CONNECTIONS)).max(1.0);
     let child = Command::new("h2load")
         .args(["--h1", "-t", "1", "-c", &CONNECTIONS.to_string(), "-D", &time.as_secs().to_string()])
-        .args(["--rps", &format!("{each:.0}"), "-H", &format!("host: {}", target.host)])
+        .args(["--rps", &format!("{each:.0}"), "-H", &format!(":authority: {}", target.host)])
         .arg(format!("--log-file={}", log.path().display()))
         .arg(target.url())
         .stdout(Stdio::null())
