@@ -5,6 +5,7 @@
 
 mod compile;
 mod pairs;
+mod proxy;
 mod push;
 mod typed;
 
@@ -26,8 +27,9 @@ fn main() -> ExitCode {
     let results = match arguments.first().map(String::as_str) {
         Some("compile") => compile::run(quick),
         Some("push") => push::run(quick),
+        Some("proxy") => proxy::run(quick),
         _ => {
-            pairs::say("usage: bench compile|push [--quick]");
+            pairs::say("usage: bench compile|push|proxy [--quick]");
             return ExitCode::from(2);
         }
     };

@@ -28,6 +28,12 @@ impl Drop for Serving {
 }
 
 impl Serving {
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Ends it at once, as a crash would.
     pub fn kill(self) {
         drop(self);

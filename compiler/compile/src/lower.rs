@@ -11,6 +11,7 @@ mod connection;
 mod fault;
 mod headers;
 mod listener;
+mod pattern;
 mod route;
 mod service;
 mod token;

@@ -24,7 +24,7 @@ mod tables;
 pub use authorize::{Noted, Peer, Policies, Verdict, Watched};
 pub use connection::{Arriving, Connection, Hello, Incoming, MESH_BYTES, MESH_HTTP, Outgoing, Refusal, Requests};
 pub use cors::{CorsPolicy, Sharing};
-pub use fault::{Faults, drawn, faults, http_of_grpc};
+pub use fault::{Faults, drawn, faults};
 pub use hash::{hash, hash_of, needs_cookie};
 pub use hosts::{HostIndex, host_without_port};
 pub use listen::{Chains, ConnectionTarget};

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use crate::config::Role;
 use crate::downstream::Connection;
 use crate::forward::upload::Upload;
-use crate::headers::{Asked, Host};
+use crate::headers::{self, Asked, Host};
 use crate::outlier::Outcome;
 use crate::pool::lease;
 use crate::reply::Reply;
@@ -95,7 +95,7 @@ pub(crate) async fn consult(
         let headers = Asked { headers: &parts.headers, token };
         let request = taut_snapshot::decide::Request {
             method: parts.method.as_str(),
-            scheme: connection.scheme(),
+            scheme: headers::scheme(&parts.headers).unwrap_or_else(|| connection.scheme()),
             authority: host.as_str(),
             path: &path,
             query: parts.uri.query(),

@@ -79,7 +79,7 @@ pub(crate) fn decide<'w>(
     let headers = Asked { headers: &parts.headers, token };
     let request = Request {
         method: parts.method.as_str(),
-        scheme: connection.scheme(),
+        scheme: headers::scheme(&parts.headers).unwrap_or_else(|| connection.scheme()),
         authority: host.as_str(),
         path: &path,
         query: parts.uri.query(),

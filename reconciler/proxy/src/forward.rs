@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use h2::Reason;
+use http::header::CONTENT_LENGTH;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
@@ -170,11 +171,13 @@ pub(crate) async fn forward(
         if upstream.report(&backend, outcome, || worker.shared.began.elapsed()) {
             worker.shared.counters.ejections.add_one();
         }
+        let tries = retrying.done;
         let finish = |ended: Result<(Response<Incoming>, Lease), Failed>, exchange: &mut Exchange| match ended {
             Ok((response, lease)) => {
                 Ok(Answer { response, lease, backend: backend.clone(), limit: deadline.as_ref().map(Deadline::at) })
             }
-            Err(failed) => Err(Box::new(failed.into_reply(exchange))),
+            Err(failed) if tries == 0 => Err(Box::new(failed.into_reply(exchange))),
+            Err(failed) => Err(Box::new(failed.into_reply(exchange).retried())),
         };
         let time_is_up = matches!(ended, Err(Failed::TimedOut { one_try: false }));
         let by_header = |policy: &Retry| {
@@ -346,6 +349,13 @@ fn write(
     };
     if let Some(introduction) = outbound.introduction.filter(|_| backend.secure) {
         introduction.write(&mut headers);
+    }
+    // As Envoy does; some servers refuse such a request without a length.
+    if !http2
+        && matches!(outbound.body, Upload::Empty)
+        && !matches!(outbound.method, Method::GET | Method::HEAD | Method::DELETE | Method::TRACE)
+    {
+        headers.entry(CONTENT_LENGTH).or_insert(HeaderValue::from_static("0"));
     }
     let mut request = Request::new(std::mem::replace(&mut outbound.body, Upload::Empty));
     *request.method_mut() = outbound.method.clone();

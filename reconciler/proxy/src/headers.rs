@@ -3,6 +3,8 @@
 //! Owns: headers that are for one connection alone (RFC 9110 §7.6.1), the header changes of rules, who forwarded for whom,
 //! request ids, and the forms in which a host and a path are written in HTTP/1 and HTTP/2.
 
+mod repeated;
+
 use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
@@ -13,6 +15,8 @@ use taut_snapshot::object::{HashCookie, HeaderOps};
 
 use crate::balance::Draws;
 use crate::token::Token;
+
+pub(crate) use repeated::join_repeated;
 
 pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -166,6 +170,11 @@ pub(crate) fn allow_origin(headers: &mut HeaderMap, policy: &CorsPolicy, origin:
 /// What a page of an origin may read of an answer, whoever gave it.
 pub(crate) fn share_answer(headers: &mut HeaderMap, policy: &CorsPolicy, origin: &HeaderValue) {
     allow_origin(headers, policy, origin);
+    expose(headers, policy);
+}
+
+/// Says which headers a page may read. Envoy says it of every answer, to a preflight too.
+pub(crate) fn expose(headers: &mut HeaderMap, policy: &CorsPolicy) {
     if let Some(exposed) = HeaderValue::from_str(&policy.said.exposed).ok().filter(|value| !value.is_empty()) {
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
@@ -175,7 +184,7 @@ pub(crate) fn share_answer(headers: &mut HeaderMap, policy: &CorsPolicy, origin:
 /// itself says about either is not believed.
 pub(crate) fn forwarded_at_edge(headers: &mut HeaderMap, client: SocketAddr, scheme: &'static str) {
     let value = match headers.get(FORWARDED_FOR).and_then(|value| value.to_str().ok()) {
-        Some(before) => HeaderValue::try_from(format!("{before}, {}", client.ip())),
+        Some(before) => HeaderValue::try_from(format!("{before},{}", client.ip())),
         None => HeaderValue::try_from(client.ip().to_string()),
     };
     headers.remove(FORWARDED_FOR);
@@ -194,6 +203,15 @@ pub(crate) fn forwarded_at_edge(headers: &mut HeaderMap, client: SocketAddr, sch
 /// Says how a request came, unless that is known already.
 pub(crate) fn forwarded_within(headers: &mut HeaderMap, scheme: &'static str) {
     headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static(scheme));
+}
+
+/// The scheme that a request had when it came to the first proxy: Envoy takes it for the request's own.
+pub(crate) fn scheme(headers: &HeaderMap) -> Option<&'static str> {
+    match headers.get(FORWARDED_PROTO)?.as_bytes() {
+        b"http" => Some("http"),
+        b"https" => Some("https"),
+        _ => None,
+    }
 }
 
 /// Gives a request an id, if it has none: a random UUID.
@@ -382,7 +400,7 @@ mod tests {
         let mut all = headers(&[("x-forwarded-for", "10.1.1.1"), ("x-forwarded-proto", "https")]);
         all.insert(FORWARDED_CERT, HeaderValue::from_static("URI=spiffe://td/ns/a/sa/b"));
         forwarded_at_edge(&mut all, client, "http");
-        assert_eq!(text(&all), "x-forwarded-for: 10.1.1.1, 192.0.2.7; x-forwarded-proto: http");
+        assert_eq!(text(&all), "x-forwarded-for: 10.1.1.1,192.0.2.7; x-forwarded-proto: http");
         let mut all = HeaderMap::new();
         forwarded_at_edge(&mut all, client, "https");
         assert_eq!(text(&all), "x-forwarded-for: 192.0.2.7; x-forwarded-proto: https");

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use taut_snapshot::Text;
-use taut_snapshot::decide::{CorsPolicy, http_of_grpc};
+use taut_snapshot::decide::CorsPolicy;
 use taut_snapshot::object::{AbortStatus, DirectResponse};
 
 use crate::exchange::{Exchange, Outgoing};
@@ -129,7 +129,8 @@ impl Reply {
     pub(crate) fn aborted(status: &AbortStatus) -> Reply {
         let (status, grpc) = match status {
             AbortStatus::Http(status) => (*status, None),
-            AbortStatus::Grpc(code) => (http_of_grpc(*code), Some(*code)),
+            // Whoever does not speak gRPC gets Envoy's words with the status that gRPC has.
+            AbortStatus::Grpc(code) => (200, Some(*code)),
         };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Reply { grpc, ..Reply::new(status, Flags::FAULT, "fault_filter_abort", "fault filter abort") }
@@ -139,7 +140,7 @@ impl Reply {
     pub(crate) fn preflight(policy: Option<&CorsPolicy>, origin: Option<&HeaderValue>) -> Reply {
         let mut reply = Reply::new(StatusCode::OK, Flags::NONE, "cors_response", "");
         if let (Some(policy), Some(origin)) = (policy, origin) {
-            crate::headers::allow_origin(&mut reply.headers, policy, origin);
+            crate::headers::share_answer(&mut reply.headers, policy, origin);
             let said = &policy.said;
             for (name, text) in [
                 (header::ACCESS_CONTROL_ALLOW_METHODS, &said.methods),
@@ -197,6 +198,16 @@ impl Reply {
             )
         };
         Reply::new(StatusCode::SERVICE_UNAVAILABLE, flags, details, body)
+    }
+
+    /// The same at the end of several tries: the client is told that there were some.
+    pub(crate) fn retried(mut self) -> Reply {
+        const ONE_TRY: &[u8] = b"headers. reset reason: ";
+        if let Some(at) = self.body.windows(ONE_TRY.len()).position(|part| part == ONE_TRY) {
+            let (before, reason) = (&self.body[..at], &self.body[at + ONE_TRY.len()..]);
+            self.body = [before, b"headers. retried and the latest reset reason: ", reason].concat().into();
+        }
+        self
     }
 
     /// The answer took too long: that of one try, or all of the exchange.

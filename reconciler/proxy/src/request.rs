@@ -233,6 +233,7 @@ fn line(connection: &Connection, world: &World, parts: &Parts) -> Line {
 fn prepare(connection: &Connection, parts: &mut Parts, record: &mut Record) -> bool {
     let (shared, all) = (&connection.worker.shared, &mut parts.headers);
     headers::strip_hop_by_hop(all);
+    headers::join_repeated(all);
     // Whoever waits for it is told to continue when the body is first read.
     all.remove(header::EXPECT);
     let (named, metadata) = peer::take(all);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -93,7 +93,7 @@ impl Tokens {
     /// Checks the tokens of a request. What it says goes to headers, and the token is taken away, as its rule says.
     ///
     /// # Errors
-    /// With what is wrong, if there are tokens and none of them is good.
+    /// With what is wrong, if there are tokens and no rule whose tokens are all good.
     pub(crate) fn check(&self, parts: &mut Parts) -> Result<Option<Token>, Bad> {
         // Nobody but the proxy says what a token says.
         for rule in &self.rules {
@@ -110,17 +110,24 @@ impl Tokens {
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         let mut bad: Option<Bad> = None;
         for rule in &self.rules {
-            for (place, text) in rule.find(parts) {
-                match verify::verify(&text, &rule.rule, &rule.keys, now_s) {
-                    Ok(claims) => {
+            let found = rule.find(parts);
+            let verify = |(_, text): &(Place, String)| verify::verify(text, &rule.rule, &rule.keys, now_s);
+            // Where a rule finds several tokens, all of them must be good (Envoy's `Authenticator`); the last is who asks.
+            match found.iter().map(verify).collect::<Result<Vec<Value>, Bad>>() {
+                Ok(all) => {
+                    let mut last = None;
+                    for ((place, text), claims) in found.iter().zip(all) {
                         let token = Token::new(claims, rule.rule.spaced.clone());
-                        rule.tell(parts, &place, &text, &token);
-                        return Ok(Some(token));
+                        rule.tell(parts, place, text, &token);
+                        last = Some(token);
                     }
-                    // That a token is somebody else's says less than what is wrong with one (Envoy's `AnyVerifier`).
-                    Err(worse) if bad.as_ref().is_none_or(|bad| *bad == Bad::UnknownIssuer) => bad = Some(worse),
-                    Err(_) => {}
+                    if last.is_some() {
+                        return Ok(last);
+                    }
                 }
+                // That a token is somebody else's says less than what is wrong with one (Envoy's `AnyVerifier`).
+                Err(worse) if bad.as_ref().is_none_or(|bad| *bad == Bad::UnknownIssuer) => bad = Some(worse),
+                Err(_) => {}
             }
         }
         match bad {
@@ -165,7 +172,7 @@ impl Rule {
             parts.headers.insert(name, payload);
         }
         for (name, claim) in &self.claim_headers {
-            if let Some(value) = token.scalar(claim).and_then(|text| HeaderValue::from_str(&text).ok()) {
+            if let Some(value) = token.written(claim).and_then(|text| HeaderValue::from_str(&text).ok()) {
                 parts.headers.insert(name, value);
             }
         }
@@ -235,13 +242,14 @@ impl Token {
         }
     }
 
-    /// A claim that is one value, as text; dots lead into it.
-    fn scalar(&self, path: &str) -> Option<String> {
+    /// A claim as text; dots lead into it. One of several values is its JSON in base64, as Envoy writes it.
+    fn written(&self, path: &str) -> Option<String> {
         match path.split('.').try_fold(&self.claims, |claims, part| claims.get(part))? {
             Value::String(text) => Some(text.clone()),
             Value::Bool(value) => Some(value.to_string()),
             Value::Number(value) => Some(value.to_string()),
-            _ => None,
+            Value::Null => None,
+            several @ (Value::Array(_) | Value::Object(_)) => Some(STANDARD.encode(several.to_string())),
         }
     }
 }
@@ -253,14 +261,13 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 
 /// What an answer says of the token that it asks for (RFC 6750 §3; Envoy's `jwt_authn`).
 pub(crate) fn challenge(headers: &HeaderMap, uri: &http::Uri, scheme: &str, bad: &Bad) -> Option<HeaderValue> {
-    /// Envoy's `MaxUriLength`.
-    const URI_MAX: usize = 256;
+    /// Envoy's `MaxUriLength`, which is that of the path alone.
+    const PATH_MAX: usize = 256;
     let host = uri.authority().map(|it| it.as_str()).or_else(|| headers.get(header::HOST)?.to_str().ok())?;
-    let mut realm = format!("{scheme}://{host}{}", uri.path_and_query().map_or("/", |it| it.as_str()));
+    let path = uri.path_and_query().map_or("/", |it| it.as_str());
+    let path: String = path.chars().take(PATH_MAX).collect();
+    let mut realm = format!("{scheme}://{host}{path}");
     realm.retain(|c| c != '"');
-    if URI_MAX < realm.len() {
-        realm = realm.chars().take(URI_MAX).collect();
-    }
     let error = if *bad == Bad::Missing { "" } else { ", error=\"invalid_token\"" };
     HeaderValue::try_from(format!("Bearer realm=\"{realm}\"{error}")).ok()
 }

@@ -17,6 +17,7 @@ use taut_snapshot::object::{
     cluster_name,
 };
 
+use super::pattern::pattern;
 use super::{Lowering, Meant, fault, headers};
 use crate::origins::Source;
 
@@ -117,7 +118,7 @@ impl<'r> Lowering<'_, 'r> {
                     (Some(uri), _) if by_segments(bound) => Some(PathRewrite::Segments(uri.value.clone())),
                     (Some(uri), _) => Some(PathRewrite::Matched(uri.value.clone())),
                     (None, Some(regex)) => Some(PathRewrite::Regex(RegexRewrite {
-                        pattern: regex.pattern.value.clone(),
+                        pattern: pattern(&regex.pattern.value),
                         rewrite: regex.rewrite.value.clone(),
                     })),
                     (None, None) => None,
@@ -346,7 +347,7 @@ pub(super) fn matcher(by: &StringMatch) -> Matcher {
         MatchBy::Prefix(text) => Matcher::Prefix(text.clone()),
         // `*` is how people write: present.
         MatchBy::Regex(text) if text == "*" => Matcher::Present,
-        MatchBy::Regex(text) => Matcher::Regex(text.clone()),
+        MatchBy::Regex(text) => Matcher::Regex(pattern(text)),
         MatchBy::Below(text) => Matcher::Below(text.clone()),
     }
 }

@@ -28,25 +28,6 @@ pub fn faults(fault: &Fault, draw: impl Fn() -> u64) -> Faults<'_> {
     Faults { delay_ms: delay.map(|delay| delay.ms), abort: abort.map(|abort| &abort.status) }
 }
 
-/// What a gRPC status is to a client that does not speak gRPC (Envoy's `Grpc::Utility::grpcToHttpStatus`).
-#[must_use]
-pub fn http_of_grpc(code: u8) -> u16 {
-    match code {
-        0 => 200,
-        1 => 499,
-        3 | 9 | 11 => 400,
-        4 => 504,
-        5 => 404,
-        6 | 10 => 409,
-        7 => 403,
-        8 => 429,
-        12 => 501,
-        14 => 503,
-        16 => 401,
-        _ => 500,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;

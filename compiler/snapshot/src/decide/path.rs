@@ -11,7 +11,8 @@ pub struct BadPath;
 /// Normalises a path without its query. Nothing is copied if nothing changes.
 ///
 /// # Errors
-/// If it does not start with `/`, or has bytes that no path may have (verification.md §4: anything above 0x7e, and `#`).
+/// If it does not start with `/`, or has bytes that no path may have (verification.md §4: anything above 0x7e, and `#`), or
+/// an escaped zero byte, which Envoy's normalisation refuses.
 pub fn normalize<'p>(path: &'p str, how: &PathNormalization) -> Result<Cow<'p, str>, BadPath> {
     if path == "*" {
         return Ok(path.into()); // OPTIONS *
@@ -21,6 +22,9 @@ pub fn normalize<'p>(path: &'p str, how: &PathNormalization) -> Result<Cow<'p, s
     }
     if *how == PathNormalization::None {
         return Ok(path.into());
+    }
+    if path.contains("%00") {
+        return Err(BadPath);
     }
     let mut path = Cow::Borrowed(path);
     if *how == PathNormalization::DecodeAndMergeSlashes && path.contains('%') {
@@ -132,7 +136,7 @@ mod tests {
         for (path, how, want) in table {
             assert_eq!(normalize(path, &how).unwrap(), want, "{path} {how:?}");
         }
-        for bad in ["", "a", "/a#b", "/é", "/a b", "/\u{1}"] {
+        for bad in ["", "a", "/a#b", "/é", "/a b", "/\u{1}", "/a%00"] {
             assert_eq!(normalize(bad, &Base), Err(BadPath), "{bad}");
         }
     }

@@ -75,11 +75,11 @@ pub fn location(redirect: &Redirect, request: &Request<'_>, matched: usize, port
     let with_port = |port: u16| if port == default_port { host_only.to_owned() } else { format!("{host_only}:{port}") };
     let host = match redirect.port {
         RedirectPort::Keep if redirect.host.is_empty() => {
-            // A change of scheme makes the old scheme's port wrong.
-            if redirect.scheme.is_empty() || redirect.scheme == request.scheme {
-                request.authority.to_owned()
-            } else {
-                host_only.to_owned()
+            // A change of scheme takes the old scheme's own port away; any other stays (Envoy's `processRequestHost`).
+            let default_before = if request.scheme == "https" { ":443" } else { ":80" };
+            match request.authority.strip_suffix(default_before) {
+                Some(without) if scheme != request.scheme => without.to_owned(),
+                _ => request.authority.to_owned(),
             }
         }
         RedirectPort::Keep | RedirectPort::SchemeDefault => host_only.to_owned(),
@@ -140,7 +140,9 @@ mod tests {
         };
         assert_eq!(location(&plain, &request, 0, 80), "http://a.com:8080/x/y?q=1");
         let https = Redirect { scheme: "https".into(), ..plain.clone() };
-        assert_eq!(location(&https, &request, 0, 80), "https://a.com/x/y?q=1");
+        assert_eq!(location(&https, &request, 0, 80), "https://a.com:8080/x/y?q=1");
+        let own_port = Request { authority: "a.com:80", ..request };
+        assert_eq!(location(&https, &own_port, 0, 80), "https://a.com/x/y?q=1", "a scheme's own port goes with it");
         let elsewhere = Redirect { host: "b.com".into(), path: RedirectPath::Prefix("/z".into()), ..plain.clone() };
         assert_eq!(location(&elsewhere, &request, 2, 80), "http://b.com/z/y?q=1");
         let port = Redirect { port: RedirectPort::Number(80), path: RedirectPath::Full("/p".into()), ..plain };

@@ -18,9 +18,14 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The longest first message of TLS, as Envoy's inspector has it.
 const HELLO_BYTES_MAX: usize = 64 << 10;
 
-/// Methods whose names tell HTTP/1 from other protocols that are text.
-const METHODS: &[&[u8]] =
-    &[b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"PATCH ", b"OPTIONS ", b"TRACE ", b"CONNECT "];
+/// Methods whose names tell HTTP/1 from other protocols that are text: those that Envoy's parser knows.
+#[rustfmt::skip]
+const METHODS: &[&[u8]] = &[
+    b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"PATCH ", b"OPTIONS ", b"TRACE ", b"CONNECT ", b"ACL ", b"BIND ",
+    b"CHECKOUT ", b"COPY ", b"LINK ", b"LOCK ", b"M-SEARCH ", b"MERGE ", b"MKACTIVITY ", b"MKCALENDAR ", b"MKCOL ", b"MOVE ",
+    b"NOTIFY ", b"PROPFIND ", b"PROPPATCH ", b"PURGE ", b"REBIND ", b"REPORT ", b"SEARCH ", b"SOURCE ", b"SUBSCRIBE ",
+    b"UNBIND ", b"UNLINK ", b"UNLOCK ", b"UNSUBSCRIBE ",
+];
 
 /// What a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +214,7 @@ mod tests {
     #[test]
     #[rustfmt::skip]
     fn protocols_are_told_apart_by_their_first_bytes() {
-        let table: [(&[u8], Option<Speech>); 14] = [
+        let table: [(&[u8], Option<Speech>); 16] = [
             (b"",                       None),
             (b"\x16",                   Some(Speech::Tls)),
             (b"P",                      None),
@@ -222,6 +227,8 @@ mod tests {
             (b"GET /",                  Some(Speech::Http1)),
             (b"GETX",                   Some(Speech::Other)),
             (b"OPTIONS * HTTP/1.1",     Some(Speech::Http1)),
+            (b"PROPF",                  None),
+            (b"PURGE / HTTP/1.1",       Some(Speech::Http1)),
             (b"*1\r\n$4\r\nPING",       Some(Speech::Other)),
             (b"\x00",                   Some(Speech::Other)),
         ];

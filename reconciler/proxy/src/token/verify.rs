@@ -17,6 +17,9 @@ const TOKEN_MAX: usize = 60 << 10;
 pub(crate) enum Bad {
     Missing,
     Form,
+    /// The claim of a time is no number.
+    ExpiryKind,
+    BeginningKind,
     HeaderBase64,
     HeaderJson,
     Algorithm,
@@ -39,6 +42,8 @@ impl Bad {
         match self {
             Bad::Missing => "Jwt is missing",
             Bad::Form => "Jwt is not in the form of Header.Payload.Signature with two dots and 3 sections",
+            Bad::ExpiryKind => "Jwt payload [exp] field is not an integer",
+            Bad::BeginningKind => "Jwt payload [nbf] field is not an integer",
             Bad::HeaderBase64 => "Jwt header is an invalid Base64url encoded",
             Bad::HeaderJson => "Jwt header is an invalid JSON",
             Bad::Algorithm => "Jwt header [alg] field is required and must be a string",
@@ -80,7 +85,8 @@ pub(super) fn verify(token: &str, rule: &TokenRule, keys: &Keys, now_s: u64) -> 
     else {
         return Err(Bad::Form);
     };
-    if TOKEN_MAX < token.len() {
+    // An empty section is none.
+    if TOKEN_MAX < token.len() || head.is_empty() || payload.is_empty() || signature.is_empty() {
         return Err(Bad::Form);
     }
     let object = |text: &str, base64: Bad, json: Bad| {
@@ -93,17 +99,18 @@ pub(super) fn verify(token: &str, rule: &TokenRule, keys: &Keys, now_s: u64) -> 
         return Err(Bad::AlgorithmUnknown);
     }
     let claims = object(payload, Bad::PayloadBase64, Bad::PayloadJson)?;
+    let seconds = |name: &str, bad: Bad| claims.get(name).map(|value| value.as_f64().ok_or(bad)).transpose();
+    let begins = seconds("nbf", Bad::BeginningKind)?;
+    let ends = seconds("exp", Bad::ExpiryKind)?;
     let signature = decode(signature).ok_or(Bad::SignatureBase64)?;
     if !rule.issuer.is_empty() && claims.get("iss").and_then(Value::as_str) != Some(rule.issuer.as_str()) {
         return Err(Bad::UnknownIssuer);
     }
-    // A time that is there and no number is never right.
-    let seconds = |name: &str| claims.get(name).map(Value::as_f64);
     let (now, skew) = (now_s as f64, SKEW_S as f64);
-    if seconds("nbf").is_some_and(|begins| begins.is_none_or(|begins| now + skew < begins)) {
+    if begins.is_some_and(|begins| now + skew < begins) {
         return Err(Bad::NotYetValid);
     }
-    if seconds("exp").is_some_and(|ends| ends.is_none_or(|ends| ends + skew < now)) {
+    if ends.is_some_and(|ends| ends + skew < now) {
         return Err(Bad::Expired);
     }
     let audience = |text: &str| rule.audiences.iter().any(|audience| same_audience(audience, text));

@@ -131,7 +131,7 @@ async fn what_outsiders_say_of_themselves_is_not_believed() {
         ("x-envoy-attempt-count", "7"),
     ];
     let answer = get_with(gateway.address(), "one.example", "/", &headers).await;
-    for line in ["x-forwarded-for: 10.0.0.1, 127.0.0.1", "x-forwarded-proto: http"] {
+    for line in ["x-forwarded-for: 10.0.0.1,127.0.0.1", "x-forwarded-proto: http"] {
         assert!(answer.body.lines().any(|one| one == line), "{}", answer.body);
     }
     assert!(
