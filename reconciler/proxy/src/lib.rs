@@ -52,7 +52,7 @@ mod world;
 mod admin;
 mod telemetry;
 
-pub use config::{AccessLog, Addresses, Bind, DrainConfig, LogFormat, ProxyConfig, Role};
+pub use config::{AccessLog, Addresses, Bind, DrainConfig, LogFormat, Patience, ProxyConfig, Role};
 pub use error::ProxyError;
 pub use proxy::{Following, Proxy, run};
 pub use runner::Prepared;

@@ -33,6 +33,9 @@ use crate::token::{self, Bad, Token};
 use crate::tunnel;
 use crate::world::World;
 
+/// How many headers a request may have, as Envoy has it. In HTTP/1 those who read it see to that.
+const HEADERS_MAX: usize = 100;
+
 /// The connection must end without an answer: it does not fit what its port takes now.
 #[derive(Debug)]
 pub(crate) struct HangUp;
@@ -69,6 +72,10 @@ pub(crate) async fn serve(
     let upgrade = headers::upgrade(request.headers()).map(|to| (to, hyper::upgrade::on(&mut request)));
     let (mut parts, body) = request.into_parts();
     let mut exchange = Exchange::begin(&connection, record(&connection, &world, &parts));
+    if HEADERS_MAX < parts.headers.len() {
+        worker.shared.counters.broken_clients.add_one();
+        return Ok(leave(&connection, Reply::too_many_headers().into_response(exchange)));
+    }
     let introduced = prepare(&connection, &mut parts, &mut exchange.record);
     let host = Host::of(&parts.uri, &parts.headers);
     let token = check_token(&world, &connection, &mut parts);

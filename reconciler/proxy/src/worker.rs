@@ -17,6 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::balance::Draws;
+use crate::config::Patience;
 use crate::drain::Drains;
 use crate::limits::Gauge;
 use crate::listen::{Listening, accept_all};
@@ -43,6 +44,10 @@ pub(crate) struct Shared {
     pub(crate) drains: Drains,
     /// Connections from below.
     pub(crate) connections: Arc<Gauge>,
+    /// How many of them there may be.
+    pub(crate) connections_max: u32,
+    /// How long clients may take.
+    pub(crate) patience: Patience,
     pub(crate) log: Option<Log>,
     /// Where the proxy is, if its command line says.
     pub(crate) locality: Option<Text>,

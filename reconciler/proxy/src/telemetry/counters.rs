@@ -52,6 +52,10 @@ counters! {
     connections_for_nobody,
     #[doc = "Connections closed because the client was too slow"]
     slow_clients,
+    #[doc = "Connections closed because the client sent more than anybody could use: resets, headers without an end"]
+    flooding_clients,
+    #[doc = "Times that what a client sent was no HTTP, or too long: its connection is closed, or the request refused"]
+    broken_clients,
     #[doc = "Connections made to upstreams"]
     upstream_connections,
     #[doc = "Connections to upstreams that failed"]

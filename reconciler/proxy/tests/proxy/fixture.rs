@@ -13,7 +13,7 @@ use rcgen::{
 };
 use taut_delivery::{Refused, Runner};
 use taut_identity::{Credentials, LiveIdentity};
-use taut_proxy::{Bind, DrainConfig, Prepared, Proxy, ProxyConfig, ProxyError, Role};
+use taut_proxy::{Bind, DrainConfig, Patience, Prepared, Proxy, ProxyConfig, ProxyError, Role};
 use taut_snapshot::endpoint::EndpointPort;
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::*;
@@ -451,6 +451,7 @@ pub(crate) fn config(workload: &str, roles: &[Role]) -> ProxyConfig {
         trusted_proxies: 0,
         locality: None,
         access_log: None,
+        patience: Patience::USUAL,
     }
 }
 

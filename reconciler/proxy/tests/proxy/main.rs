@@ -7,11 +7,13 @@ mod fixture;
 mod mesh;
 mod server;
 
+mod abuse;
 mod carrying;
 mod connections;
 mod consulting;
 mod copying;
 mod faults;
+mod framing;
 mod gateway;
 mod hashing;
 mod lifecycle;
