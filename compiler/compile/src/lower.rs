@@ -13,6 +13,7 @@ mod headers;
 mod listener;
 mod route;
 mod service;
+mod telemetry;
 mod token;
 mod view;
 

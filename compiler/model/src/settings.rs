@@ -6,6 +6,7 @@ use taut_resources::{
 };
 
 use crate::Text;
+use crate::telemetry::usual_sampling;
 
 /// The settings of a mesh.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +39,10 @@ pub struct Settings {
     pub locality: Option<LocalityBalancing>,
     /// Those whom CUSTOM policies may ask, and others.
     pub providers: Vec<ExtensionProvider>,
+    /// The names of those who are told of traces where no Telemetry says; the first that there is counts.
+    pub default_tracing: Vec<Text>,
+    /// How many percent of the requests are traced where no Telemetry says.
+    pub sampling: f64,
     /// The names of providers that CUSTOM policies may ask.
     pub authorizers: Vec<Text>,
     /// Which Ingresses are the mesh's.
@@ -68,6 +73,8 @@ impl Default for Settings {
             destination_rule_export_to: Vec::new(),
             locality: None,
             providers: Vec::new(),
+            default_tracing: Vec::new(),
+            sampling: usual_sampling(None),
             authorizers: Vec::new(),
             ingress_mode: IngressControllerMode::Strict,
             ingress_class: "istio".into(),
@@ -121,6 +128,10 @@ impl Settings {
         settings.virtual_service_export_to = texts(&config.default_virtual_service_export_to);
         settings.destination_rule_export_to = texts(&config.default_destination_rule_export_to);
         settings.providers.clone_from(&config.extension_providers);
+        let defaults = config.default_providers.as_ref();
+        settings.default_tracing = defaults.map_or_else(Vec::new, |defaults| texts(&defaults.tracing));
+        let tracing = config.default_config.as_ref().and_then(|proxy| proxy.tracing.as_ref());
+        settings.sampling = usual_sampling(tracing.and_then(|it| it.sampling).map(|percent| percent.value));
         let asks = config
             .extension_providers
             .iter()

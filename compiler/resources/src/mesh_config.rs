@@ -72,7 +72,7 @@ message! {
         /// The label of its ingress.
         ingress_selector: Option<At<Text>> = "ingressSelector";
         /// Whether requests are traced.
-        enable_tracing: Option<At<bool>> = "enableTracing", refused("requests are not traced");
+        enable_tracing: Option<At<bool>> = "enableTracing";
         /// Where requests are logged.
         access_log_file: Option<At<Text>> = "accessLogFile", refused("set the log of the proxy on its command line");
         /// How they are written.
@@ -84,7 +84,7 @@ message! {
         /// Whether connections without a listener go unlogged.
         disable_envoy_listener_log: Option<At<bool>> = "disableEnvoyListenerLog", inert("it only leaves out log lines of Envoy");
         /// How proxies run.
-        default_config: Option<DefaultProxyConfig> = "defaultConfig", refused("set the proxy's options on its command line");
+        default_config: Option<DefaultProxyConfig> = "defaultConfig";
         /// What happens to traffic for unknown hosts.
         outbound_traffic_policy: Option<MeshOutboundPolicy> = "outboundTrafficPolicy";
         /// Where inbound connections go.
@@ -124,7 +124,7 @@ message! {
         /// Who is told and asked.
         extension_providers: Vec<ExtensionProvider> = "extensionProviders";
         /// Which of them, where nothing is said.
-        default_providers: Option<DefaultProviders> = "defaultProviders", refused("there are no providers: leave it out");
+        default_providers: Option<DefaultProviders> = "defaultProviders";
         /// Which namespaces count; all if empty.
         discovery_selectors: Vec<LabelSelector> = "discoverySelectors", refused("keep other namespaces out of the folder that Taut reads");
         /// How paths are normalized.
@@ -252,9 +252,9 @@ message! {
         /// Of traces.
         tracing: Vec<At<Text>> = "tracing";
         /// Of metrics.
-        metrics: Vec<At<Text>> = "metrics";
+        metrics: Vec<At<Text>> = "metrics", inert("every proxy serves its metrics to whoever fetches them");
         /// Of access logs.
-        access_logging: Vec<At<Text>> = "accessLogging";
+        access_logging: Vec<At<Text>> = "accessLogging", refused("set the log of the proxy on its command line");
     }
 }
 
@@ -333,6 +333,21 @@ const CONNECT_MAX: std::time::Duration = std::time::Duration::from_secs(3600);
 
 impl MeshConfig {
     fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
+        let traces = self.default_providers.iter().flat_map(|defaults| &defaults.tracing).count() != 0;
+        for name in self.default_providers.iter().flat_map(|defaults| &defaults.tracing) {
+            let known = |it: &&ExtensionProvider| it.takes_traces() && it.name.eq_ignore_ascii_case(name);
+            if self.extension_providers.iter().find(known).is_none() {
+                let message = format!("`{}` is no provider that takes traces", name.value);
+                let help = "declare it in `extensionProviders`, as `zipkin` or `opentelemetry`";
+                cx.say(&rules::UNSUPPORTED_VALUE, name.span, message, help);
+            }
+        }
+        let has_tracer = self.extension_providers.iter().any(ExtensionProvider::takes_traces);
+        if let Some(on) = self.enable_tracing.filter(|on| on.value && !traces && !has_tracer) {
+            let message = "Taut does not know whom to send traces to without a provider";
+            let help = "declare a `zipkin` or `opentelemetry` provider, and name it in `defaultProviders.tracing`";
+            cx.say(&rules::UNSUPPORTED_VALUE, on.span, message, help);
+        }
         if let Some(timeout) = self.connect_timeout.filter(|timeout| CONNECT_MAX < timeout.0) {
             cx.say(&rules::BAD_DURATION, timeout.span, "connecting may take one hour at most", "write a shorter time");
         }

@@ -14,15 +14,15 @@ message! {
         /// The workloads; all of the namespace if missing, all of the mesh in the root namespace.
         selector: Option<Selector> = "selector";
         /// A gateway or service instead of workloads.
-        target_ref: Option<TargetRef> = "targetRef";
+        target_ref: Option<TargetRef> = "targetRef", refused("use `selector`");
         /// Gateways or services instead of workloads.
-        target_refs: Vec<TargetRef> = "targetRefs", items(..=16);
+        target_refs: Vec<TargetRef> = "targetRefs", items(..=16), refused("use `selector`");
         /// Traces.
         tracing: Vec<Tracing> = "tracing";
         /// Metrics.
-        metrics: Vec<Metrics> = "metrics";
+        metrics: Vec<Metrics> = "metrics", refused("every proxy shows the standard metrics at `/metrics`: leave it out");
         /// Access logs.
-        access_logging: Vec<AccessLogging> = "accessLogging";
+        access_logging: Vec<AccessLogging> = "accessLogging", refused("set the log of the proxy on its command line");
     }
     where at_most_one("selector", "targetRef", "targetRefs");
 }
@@ -88,7 +88,7 @@ message! {
         /// From a header of the request.
         header: Option<LookedUpTag> = "header";
         /// From a format.
-        formatter: Option<LiteralTag> = "formatter";
+        formatter: Option<LiteralTag> = "formatter", refused("use `literal`, `environment` or `header`");
     }
     where at_most_one("literal", "environment", "header", "formatter");
 }

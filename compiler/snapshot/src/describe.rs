@@ -113,6 +113,13 @@ impl Page<'_> {
             };
             self.line(1, format!("takes tokens of {} with {keys}", rule.issuer));
         }
+        if let Some(telemetry) = view.telemetry.map(|link| self.objects.read(link)).transpose()? {
+            for (what, tracing) in [("sends", &telemetry.client), ("takes", &telemetry.server)] {
+                let Some(it) = tracing else { continue };
+                let (whole, rest) = (it.sampling / 100, it.sampling % 100);
+                self.line(1, format!("traces {whole}.{rest:02} % of what it {what} to {}", it.exporter.name));
+            }
+        }
         for listener in &view.listeners {
             self.listener(*listener)?;
         }

@@ -51,6 +51,7 @@ mod world;
 
 mod admin;
 mod telemetry;
+mod trace;
 
 pub use config::{AccessLog, Addresses, Bind, DrainConfig, LogFormat, Patience, ProxyConfig, Role};
 pub use error::ProxyError;

@@ -164,6 +164,7 @@ impl Proxy {
             trusted_proxies,
             locality: locality.map(Text::from),
             log: access_log.map(Log::start).transpose().map_err(ProxyError::Workers)?,
+            spans: Default::default(),
             began: Instant::now(),
         });
         let workers = Workers::start(workers, &shared).map_err(ProxyError::Workers)?;
@@ -218,6 +219,7 @@ impl Proxy {
                 drain.empty(CUT_MAX).await;
             }
         }
+        self.shared.spans.flush().await;
         if let Some(log) = &self.shared.log {
             log.flush();
         }

@@ -30,6 +30,7 @@ use crate::telemetry::metrics::{Party, Reporter, Security, SeriesKey, Spoken};
 use crate::telemetry::peer;
 use crate::telemetry::record::{Details, Flags, Line, Provenance, Record, is_grpc};
 use crate::token::{self, Bad, Token};
+use crate::trace;
 use crate::tunnel;
 use crate::world::World;
 
@@ -77,6 +78,12 @@ pub(crate) async fn serve(
         return Ok(leave(&connection, Reply::too_many_headers().into_response(exchange)));
     }
     let introduced = prepare(&connection, &mut parts, &mut exchange.record);
+    exchange.span = trace::begin(&world, &connection, &mut parts.headers);
+    if exchange.span.is_some() && exchange.record.line.is_none() {
+        let mut line = line(&connection, &world, &parts);
+        line.request_id = parts.headers.get(headers::REQUEST_ID).cloned();
+        exchange.record.line = Some(Box::new(line));
+    }
     let host = Host::of(&parts.uri, &parts.headers);
     let token = check_token(&world, &connection, &mut parts);
     let asked = match (&host, &token) {
@@ -122,6 +129,9 @@ pub(crate) async fn serve(
         }
         Decision::Delayed(..) | Decision::Shared(..) => unreachable!("both were looked into"),
     };
+    if let Some(span) = &mut exchange.span {
+        span.upstream = Some(course.upstream.clone());
+    }
     let destinations = course.forwarding.destinations.len();
     headers::change(
         &mut parts.headers,

@@ -26,6 +26,7 @@ use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Shard;
 use crate::telemetry::names::{Labels, NameId};
 use crate::tls::Inward;
+use crate::trace::export::{Spans, send_all};
 use crate::world::World;
 
 /// What all workers share.
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     /// How long clients may take.
     pub(crate) patience: Patience,
     pub(crate) log: Option<Log>,
+    /// Spans on their way to collectors.
+    pub(crate) spans: Spans,
     /// Where the proxy is, if its command line says.
     pub(crate) locality: Option<Text>,
     /// How many threads serve.
@@ -108,6 +111,9 @@ impl Workers {
 }
 
 async fn work(worker: Arc<Worker>, mut tasks: UnboundedReceiver<Arc<Listening>>) {
+    if worker.index == 0 {
+        tokio::spawn(send_all(worker.clone()));
+    }
     while let Some(listening) = tasks.recv().await {
         tokio::spawn(accept_all(worker.clone(), listening));
     }

@@ -22,6 +22,7 @@ use crate::telemetry::names::{Labels, NameId, ServiceName, Workload};
 use crate::telemetry::peer::Introduction;
 use crate::tls::{HTTP, gateway_config};
 use crate::token::Tokens;
+use crate::trace::Tracer;
 use crate::upstream::Upstream;
 use crate::worker::Shared;
 
@@ -60,6 +61,8 @@ pub(crate) struct World {
     certificates: Vec<Vec<Option<Shown>>>,
     /// Which tokens it takes.
     pub(crate) tokens: Option<Tokens>,
+    /// How requests are traced: those that it sends, and those that it takes.
+    pub(crate) tracers: [Option<Arc<Tracer>>; 2],
     /// Which workload this is, to metrics.
     pub(crate) workload: NameId,
     /// What it says of itself to other proxies.
@@ -144,6 +147,12 @@ impl World {
             chosen: chosen(&tables),
             certificates,
             tokens,
+            tracers: [false, true].map(|server| {
+                let (tracing, cluster) = tables.tracing(server)?;
+                let upstream = &upstreams[cluster.0 as usize];
+                let mesh = &tables.mesh.trust_domain;
+                Some(Arc::new(Tracer::new(tracing, upstream, &workload, place.name, mesh, server)))
+            }),
             introduction: Introduction::new(place.name, &workload),
             workload: shared.labels.workloads.number(workload),
             upstreams,

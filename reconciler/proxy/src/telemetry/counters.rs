@@ -11,6 +11,10 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
     pub(crate) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -78,4 +82,8 @@ counters! {
     audited,
     #[doc = "Lines of the access log dropped because the writer was behind"]
     log_drops,
+    #[doc = "Spans that collectors have taken"]
+    spans,
+    #[doc = "Spans dropped because too many waited, or because a collector did not take them"]
+    span_drops,
 }

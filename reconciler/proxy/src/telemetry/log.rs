@@ -132,7 +132,7 @@ fn line(out: &mut String, entry: &Entry, provenance: bool) {
 }
 
 /// The protocol, as Envoy names it.
-pub(super) fn version(version: Version) -> &'static str {
+pub(crate) fn version(version: Version) -> &'static str {
     match version {
         Version::HTTP_2 => "HTTP/2",
         Version::HTTP_10 => "HTTP/1.0",

@@ -361,6 +361,7 @@ impl Case {
             policies: self.policies.map(|policies| objects.insert(&policies)),
             listeners: self.listeners.iter().map(|listener| objects.insert(listener)).collect(),
             tokens: None,
+            telemetry: None,
         };
         let view = objects.insert(&view).digest;
         let views = objects.insert_map([(format!("shop/{}", self.workload).into(), view)].into());

@@ -27,4 +27,5 @@ mod routing;
 mod security;
 mod sharing;
 mod tokens;
+mod tracing;
 mod watching;
