@@ -3,7 +3,12 @@
 //! Invariant: layers go from the root namespace's object without a selector over the namespace's to those that select the
 //! workload, the oldest first; a later one wins field by field.
 
-use taut_resources::{CustomTag, ExtensionProvider, ModeMatch, Named, Telemetry, WorkloadMode};
+use std::collections::BTreeMap;
+
+use taut_resources::{
+    AccessLogging, CustomTag, ENVOY_LOG, ExtensionProvider, Metric, ModeMatch, Named, TagOverride, Telemetry,
+    WorkloadMode,
+};
 
 use crate::labels::{LabelSet, selects};
 use crate::mesh::{Mesh, Of};
@@ -96,6 +101,118 @@ pub fn tracing_of<'m>(mesh: &'m Mesh<'_>, layers: &[Of<'m, Telemetry>], side: Si
     Some(Traced { provider, percent, tags, by_request_id, mesh_tags, propagates })
 }
 
+/// What is different of one metric; of its tags, what became of the last override of each.
+#[derive(Clone, Debug, Default)]
+pub struct Measured<'r> {
+    /// Whether it is not shown.
+    pub disabled: bool,
+    /// By name.
+    pub tags: BTreeMap<&'r str, &'r TagOverride>,
+}
+
+/// What is different of the metrics of one side of a workload.
+#[must_use]
+pub fn metrics_of<'m>(layers: &[Of<'m, Telemetry>], side: Side) -> BTreeMap<Metric, Measured<'m>> {
+    let (mut found, mut none_at_all): (BTreeMap<Metric, Measured<'m>>, bool) = (BTreeMap::new(), false);
+    let overrides = layers.iter().flat_map(|layer| &layer.spec.metrics).flat_map(|it| &it.overrides);
+    for said in overrides {
+        let matches = said.matches.as_ref();
+        let mode = matches.and_then(|it| it.mode).map(|mode| mode.value);
+        if !is_side(mode, side) {
+            continue;
+        }
+        let which = matches.and_then(|it| it.metric).map_or(Metric::All, |metric| metric.value);
+        let off = said.disabled.map(|disabled| disabled.value);
+        // Whatever is said of any metric afterwards takes it back (semantics.md §12.1).
+        none_at_all = which == Metric::All && off == Some(true);
+        if none_at_all {
+            continue;
+        }
+        for metric in METRICS.iter().filter(|metric| which == Metric::All || **metric == which) {
+            let measured = found.entry(*metric).or_default();
+            measured.disabled = off.unwrap_or(measured.disabled);
+            measured.tags.extend(said.tag_overrides.0.iter().map(|(name, tag)| (name.value.as_str(), tag)));
+        }
+    }
+    if none_at_all {
+        found = METRICS.iter().map(|metric| (*metric, Measured { disabled: true, tags: BTreeMap::new() })).collect();
+    }
+    found.retain(|_, measured| measured.disabled || !measured.tags.is_empty());
+    found
+}
+
+/// Those that proxies count.
+const METRICS: &[Metric] = &[
+    Metric::RequestCount,
+    Metric::RequestDuration,
+    Metric::RequestSize,
+    Metric::ResponseSize,
+    Metric::TcpOpened,
+    Metric::TcpClosed,
+    Metric::TcpSent,
+    Metric::TcpReceived,
+];
+
+/// Where the requests of one side are logged.
+#[derive(Clone, Debug)]
+pub struct Logged<'r> {
+    /// By which provider; by what MeshConfig says of files if none.
+    pub provider: Option<&'r ExtensionProvider>,
+    /// Which requests; all if none.
+    pub filter: Option<&'r str>,
+}
+
+/// Where the requests of one side of a workload are logged, by what Telemetries and default providers say; none if neither
+/// says anything, and then `accessLogFile` counts. Entries of one provider are laid over each other, and the last object
+/// that names providers says which there are.
+#[must_use]
+pub fn logs_of<'m>(mesh: &'m Mesh<'_>, layers: &[Of<'m, Telemetry>], side: Side) -> Option<Vec<Logged<'m>>> {
+    let of_side = |layer: &Of<'m, Telemetry>| {
+        layer.spec.access_logging.iter().filter(move |it| concerns(it.matches.as_ref(), side))
+    };
+    let named = |logging: &'m AccessLogging| logging.providers.iter().map(|it| it.name.value.as_str());
+    let defaults: Vec<&str> = mesh.settings.default_logs.iter().map(|name| name.as_str()).collect();
+    let layers: Vec<_> = layers.iter().filter(|layer| !layer.spec.access_logging.is_empty()).collect();
+    let (mut in_scope, mut filters) = (defaults.clone(), BTreeMap::new());
+    for layer in &layers {
+        let names: Vec<&str> = of_side(layer).flat_map(named).collect();
+        for logging in of_side(layer) {
+            filters.extend(named(logging).map(|name| (name, filter_of(logging))));
+        }
+        if !names.is_empty() {
+            in_scope = names;
+        }
+    }
+    // By name: whether it is off, and the filter.
+    let mut found: BTreeMap<&str, Option<Option<&str>>> = BTreeMap::new();
+    if layers.is_empty() {
+        found.extend(defaults.iter().map(|name| (*name, Some(None))));
+    }
+    let mut inherited = defaults;
+    for logging in layers.iter().flat_map(|layer| of_side(layer)) {
+        if !logging.providers.is_empty() {
+            inherited = named(logging).collect();
+        }
+        for name in inherited.iter().filter(|name| in_scope.contains(name)) {
+            let off = logging.disabled.is_some_and(|disabled| disabled.value);
+            let own = filter_of(logging).or_else(|| filters.get(name).copied().flatten());
+            found.insert(name, (!off).then_some(own));
+        }
+    }
+    let provided = found.into_iter().filter_map(|(name, on)| {
+        let provider = provider_named(mesh, name).filter(|it| it.envoy_file_access_log.is_some());
+        (provider.is_some() || name.eq_ignore_ascii_case(ENVOY_LOG)).then_some((provider, on))
+    });
+    let provided: Vec<_> = provided.collect();
+    let on = provided.iter().filter_map(|(provider, on)| Some(Logged { provider: *provider, filter: (*on)? }));
+    (!provided.is_empty()).then(|| on.collect())
+}
+
+fn filter_of(logging: &AccessLogging) -> Option<&str> {
+    let expression = logging.filter.as_ref().and_then(|filter| filter.expression.as_ref());
+    expression.map(|text| text.value.as_str()).filter(|text| !text.is_empty())
+}
+
 /// How many percent of the requests are traced by what MeshConfig says (semantics.md §12.5).
 pub(crate) fn usual_sampling(said: Option<f64>) -> f64 {
     match said {
@@ -105,7 +222,11 @@ pub(crate) fn usual_sampling(said: Option<f64>) -> f64 {
 }
 
 fn concerns(matches: Option<&ModeMatch>, side: Side) -> bool {
-    match matches.and_then(|matches| matches.mode).map(|mode| mode.value) {
+    is_side(matches.and_then(|matches| matches.mode).map(|mode| mode.value), side)
+}
+
+fn is_side(mode: Option<WorkloadMode>, side: Side) -> bool {
+    match mode {
         None | Some(WorkloadMode::ClientAndServer) => true,
         Some(WorkloadMode::Client) => side == Side::Client,
         Some(WorkloadMode::Server) => side == Side::Server,

@@ -20,6 +20,8 @@ use crate::{
     TcpKeepalive, ZoneBalancing,
 };
 
+use providers::check_format;
+
 pub use networks::*;
 pub use providers::*;
 pub use proxy::*;
@@ -74,11 +76,11 @@ message! {
         /// Whether requests are traced.
         enable_tracing: Option<At<bool>> = "enableTracing";
         /// Where requests are logged.
-        access_log_file: Option<At<Text>> = "accessLogFile", refused("set the log of the proxy on its command line");
+        access_log_file: Option<At<Text>> = "accessLogFile";
         /// How they are written.
-        access_log_format: Option<At<Text>> = "accessLogFormat", refused("set the log of the proxy on its command line");
+        access_log_format: Option<At<Text>> = "accessLogFormat";
         /// As text or as JSON.
-        access_log_encoding: Option<At<AccessLogEncoding>> = "accessLogEncoding", refused("set the log of the proxy on its command line");
+        access_log_encoding: Option<At<AccessLogEncoding>> = "accessLogEncoding";
         /// Whether a service is told of every request.
         enable_envoy_access_log_service: Option<At<bool>> = "enableEnvoyAccessLogService", refused("collect the proxies' logs");
         /// Whether connections without a listener go unlogged.
@@ -254,7 +256,7 @@ message! {
         /// Of metrics.
         metrics: Vec<At<Text>> = "metrics", inert("every proxy serves its metrics to whoever fetches them");
         /// Of access logs.
-        access_logging: Vec<At<Text>> = "accessLogging", refused("set the log of the proxy on its command line");
+        access_logging: Vec<At<Text>> = "accessLogging";
     }
 }
 
@@ -328,6 +330,9 @@ message! {
     }
 }
 
+/// The provider of access logs that every mesh has (semantics.md §12.2).
+pub const ENVOY_LOG: &str = "envoy";
+
 /// The most that connecting may take (semantics.md §15).
 const CONNECT_MAX: std::time::Duration = std::time::Duration::from_secs(3600);
 
@@ -342,6 +347,15 @@ impl MeshConfig {
                 cx.say(&rules::UNSUPPORTED_VALUE, name.span, message, help);
             }
         }
+        for name in self.default_providers.iter().flat_map(|defaults| &defaults.access_logging) {
+            let known = |it: &ExtensionProvider| it.envoy_file_access_log.is_some() && it.name.value == name.value;
+            if name.value != ENVOY_LOG && !self.extension_providers.iter().any(known) {
+                let message = format!("`{}` is no provider that takes access logs", name.value);
+                let help = "declare it in `extensionProviders`, as `envoyFileAccessLog`, or write `envoy`";
+                cx.say(&rules::UNSUPPORTED_VALUE, name.span, message, help);
+            }
+        }
+        self.check_log_format(cx);
         let has_tracer = self.extension_providers.iter().any(ExtensionProvider::takes_traces);
         if let Some(on) = self.enable_tracing.filter(|on| on.value && !traces && !has_tracer) {
             let message = "Taut does not know whom to send traces to without a provider";
@@ -354,6 +368,44 @@ impl MeshConfig {
         if let Some(curve) = self.mesh_mtls.as_ref().and_then(|tls| tls.ecdh_curves.first()) {
             let message = "the curves of the mesh's own mTLS cannot be chosen";
             cx.say(&rules::BAD_VALUE, curve.span, message, "take `ecdhCurves` away, or write it under `tlsDefaults`");
+        }
+    }
+}
+
+impl MeshConfig {
+    /// Whether access logs are written as JSON.
+    #[must_use]
+    pub fn logs_json(&self) -> bool {
+        self.access_log_encoding.is_some_and(|encoding| encoding.value == AccessLogEncoding::Json)
+    }
+
+    /// The keys and formats that `accessLogFormat` has for JSON.
+    ///
+    /// # Errors
+    /// If it is no map of texts in JSON.
+    pub fn json_log_format(&self) -> Result<Vec<(String, String)>, String> {
+        let text = self.access_log_format.as_ref().map_or("", |format| format.value.as_str());
+        let map: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let text = |(key, value): (String, serde_json::Value)| match value {
+            serde_json::Value::String(format) => Ok((key, format)),
+            _ => Err(format!("`{key}` is no text")),
+        };
+        map.into_iter().map(text).collect()
+    }
+
+    fn check_log_format(&self, cx: &mut Reader<'_>) {
+        let Some(format) = self.access_log_format.as_ref().filter(|format| !format.is_empty()) else { return };
+        if !self.logs_json() {
+            return check_format(format, cx);
+        }
+        let parsed = self.json_log_format().and_then(|all| {
+            all.iter().try_for_each(|(_, format)| crate::log_format::parse_log_format(format).map(drop))
+        });
+        if let Err(why) = parsed {
+            let message = format!("Taut cannot write this in JSON: {why}");
+            let help = "write a map of texts, each with commands of Istio's own format";
+            cx.say(&rules::UNSUPPORTED_VALUE, format.span, message, help);
         }
     }
 }

@@ -41,7 +41,11 @@ pub use route::{
     Redirect, RedirectPath, RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target, Weighted,
 };
 pub use service::{Layer, Service, ServicePort};
-pub use telemetry::{Collects, Exporter, LookedUp, SpanTag, TagValue, Telemetry, Tracing, ZipkinCollector};
+pub use telemetry::{
+    Collects, CutItem, Exporter, FilterAttribute, FilterHolds, FilterStep, FilterTest, HeaderNames, LogField, LogFile,
+    LogFormat, LogItem, LogPiece, LookedUp, Metric, MetricRule, SpanTag, TagFrom, TagRule, TagValue, Telemetry,
+    Tracing, ZipkinCollector,
+};
 pub use token::{TokenKeys, TokenRule, TokenSet};
 pub use view::{Egress, EgressPort, Inbound, MtlsMode, PortMode, View};
 

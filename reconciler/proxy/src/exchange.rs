@@ -20,7 +20,7 @@ use crate::downstream::Connection;
 use crate::forward::upload::Meter;
 use crate::limits::Admission;
 use crate::pool::Lease;
-use crate::telemetry::log::Entry;
+use crate::telemetry::log::{Entry, tell};
 use crate::telemetry::record::{Details, Flags, Record};
 use crate::trace::Span;
 
@@ -85,9 +85,7 @@ impl Drop for Exchange {
             worker.shared.spans.add(span.finish(&record, took, bytes_received), &worker.shared.counters);
         }
         worker.series.request(&record.key, took, bytes_received, record.bytes_sent);
-        if let (Some(log), true) = (&worker.shared.log, record.line.is_some()) {
-            log.write(Entry { record, took, bytes_received }, &worker.shared.counters.log_drops);
-        }
+        tell(&worker.shared, Entry { record, took, bytes_received });
     }
 }
 

@@ -164,6 +164,7 @@ impl Proxy {
             trusted_proxies,
             locality: locality.map(Text::from),
             log: access_log.map(Log::start).transpose().map_err(ProxyError::Workers)?,
+            writers: Default::default(),
             spans: Default::default(),
             began: Instant::now(),
         });
@@ -220,6 +221,7 @@ impl Proxy {
             }
         }
         self.shared.spans.flush().await;
+        self.shared.writers.flush();
         if let Some(log) = &self.shared.log {
             log.flush();
         }

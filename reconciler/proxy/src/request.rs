@@ -84,6 +84,9 @@ pub(crate) async fn serve(
         line.request_id = parts.headers.get(headers::REQUEST_ID).cloned();
         exchange.record.line = Some(Box::new(line));
     }
+    if let (Some(line), Some(logs)) = (&mut exchange.record.line, world.logs(connection.role)) {
+        line.kept = Some(logs.keep(&parts.headers));
+    }
     let host = Host::of(&parts.uri, &parts.headers);
     let token = check_token(&world, &connection, &mut parts);
     let asked = match (&host, &token) {
@@ -218,7 +221,8 @@ fn record(connection: &Connection, world: &World, parts: &Parts) -> Record {
         },
         (false, _) => SeriesKey { reporter: Reporter::Source, source: own, ..SeriesKey::default() },
     };
-    let line = shared.log.is_some().then(|| Box::new(line(connection, world, parts)));
+    let logged = shared.log.is_some() || world.logs(connection.role).is_some();
+    let line = logged.then(|| Box::new(line(connection, world, parts)));
     Record { key: SeriesKey { protocol, ..key }, line, ..Record::default() }
 }
 
@@ -241,6 +245,7 @@ fn line(connection: &Connection, world: &World, parts: &Parts) -> Line {
         upstream: None,
         termination: Details::None,
         transport_failure: None,
+        kept: None,
         provenance: Provenance { snapshot: Some(world.snapshot), rule: None },
     }
 }
@@ -304,6 +309,9 @@ fn pass_back(
     }
     if introduced {
         world.introduction.write(&mut head.headers);
+    }
+    if let Some(kept) = exchange.record.line.as_mut().and_then(|line| line.kept.as_mut()) {
+        kept.answer(&head.headers);
     }
     head.version = Version::default();
     exchange.record.key.status = head.status.as_u16();

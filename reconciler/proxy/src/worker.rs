@@ -22,6 +22,7 @@ use crate::drain::Drains;
 use crate::limits::Gauge;
 use crate::listen::{Listening, accept_all};
 use crate::telemetry::counters::Counters;
+use crate::telemetry::files::Writers;
 use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Shard;
 use crate::telemetry::names::{Labels, NameId};
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     /// How long clients may take.
     pub(crate) patience: Patience,
     pub(crate) log: Option<Log>,
+    /// Those who write the mesh's logs.
+    pub(crate) writers: Writers,
     /// Spans on their way to collectors.
     pub(crate) spans: Spans,
     /// Where the proxy is, if its command line says.

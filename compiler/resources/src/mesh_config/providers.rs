@@ -1,11 +1,13 @@
 //! Extension providers: who is told of requests, and who is asked about them (semantics.md §11.6, §12).
 
-use taut_source::Text;
+use taut_source::{Node, Text};
 
 use crate::DurationOrZero;
 use crate::grammar::{HOST_AND_PORT, PROVIDER_SERVICE};
+use crate::log_format::parse_log_format;
 use crate::message::{keyword, message};
-use crate::read::{At, Labels};
+use crate::read::{At, Labels, Named, Reader};
+use crate::rules;
 use crate::scalar::{FreeForm, Port};
 
 message! {
@@ -34,7 +36,7 @@ message! {
         /// Fetches metrics.
         prometheus: Option<FreeForm> = "prometheus", inert("every proxy serves its metrics to whoever fetches them");
         /// A file of the proxy.
-        envoy_file_access_log: Option<FreeForm> = "envoyFileAccessLog", inert("`accessLogFile` says where the access log goes");
+        envoy_file_access_log: Option<FileLog> = "envoyFileAccessLog";
         /// Gets a log of requests.
         envoy_http_als: Option<ServiceProvider> = "envoyHttpAls", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
         /// Gets a log of connections.
@@ -125,6 +127,29 @@ message! {
 }
 
 message! {
+    /// A file that requests are logged in.
+    pub struct FileLog {
+        /// Its path; `/dev/stdout` if missing.
+        path: Option<At<Text>> = "path";
+        /// How a line is written.
+        log_format: Option<FileLogFormat> = "logFormat";
+        /// Whether what there is none of is left out.
+        omit_empty_values: Option<At<bool>> = "omitEmptyValues", refused("what there is none of is written as `-`, or as `null` in JSON");
+    }
+}
+
+message! {
+    /// How a line is written.
+    pub struct FileLogFormat {
+        /// As text.
+        text: Option<At<Text>> = "text";
+        /// As JSON: each key, and the format of its value.
+        labels: Option<Named<At<Text>>> = "labels";
+    }
+    where exactly_one("text", "labels"), check(FileLogFormat::check);
+}
+
+message! {
     /// How much of a body is seen.
     pub struct AuthzBody {
         /// At most this many bytes.
@@ -195,5 +220,20 @@ impl ExtensionProvider {
     #[must_use]
     pub fn takes_traces(&self) -> bool {
         self.zipkin.is_some() || self.opentelemetry.is_some()
+    }
+}
+
+impl FileLogFormat {
+    fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
+        let labels = self.labels.iter().flat_map(|labels| &labels.0);
+        self.text.iter().chain(labels.map(|(_, format)| format)).for_each(|format| check_format(format, cx));
+    }
+}
+
+/// Reports a format of which a part is not known.
+pub(super) fn check_format(format: &At<Text>, cx: &mut Reader<'_>) {
+    if let Err(why) = parse_log_format(format) {
+        let help = "take it away, or write one of the commands of Istio's own format";
+        cx.say(&rules::UNSUPPORTED_VALUE, format.span, why, help);
     }
 }

@@ -11,8 +11,8 @@ use super::pattern::BadPattern;
 use super::route::{ClusterId, Forwarding, Router, ToDo};
 use crate::format::codec::Link;
 use crate::object::{
-    Authorizer, Certificate, Cluster, ClusterRef, ClusterSet, ConnectionTable, EgressPort, HostTable, Layer, Mesh,
-    Protocol, Retry, RouteTable, ServerTls, Service, Target, Telemetry, TokenSet, Tracing, View,
+    Authorizer, Certificate, Cluster, ClusterRef, ClusterSet, ConnectionTable, EgressPort, HostTable, Layer, LogFile,
+    Mesh, Protocol, Retry, RouteTable, ServerTls, Service, Target, Telemetry, TokenSet, Tracing, View,
 };
 use crate::snapshot::{BadSnapshot, Objects, services_of};
 use crate::{Digest, Text};
@@ -260,6 +260,16 @@ impl Tables {
         let telemetry = self.telemetry.as_ref()?;
         let tracing = if server { &telemetry.server } else { &telemetry.client };
         Some((tracing.as_ref()?, self.exporters[usize::from(server)]?))
+    }
+
+    /// Where the requests of the client's side are logged, or of the server's.
+    #[must_use]
+    pub fn logs(&self, server: bool) -> &[LogFile] {
+        match &self.telemetry {
+            Some(it) if server => &it.server_logs,
+            Some(it) => &it.client_logs,
+            None => &[],
+        }
     }
 
     /// The cluster that traffic for unknown hosts goes through, if it passes and goes through one.

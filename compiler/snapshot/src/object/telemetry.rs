@@ -11,6 +11,259 @@ record! {
         pub client: Option<Tracing> = 1,
         /// How those are traced that it takes as a sidecar.
         pub server: Option<Tracing> = 2,
+        /// Where those are logged that it sends, or that a gateway takes.
+        pub client_logs: Vec<LogFile> = 3,
+        /// Where those are logged that it takes as a sidecar.
+        pub server_logs: Vec<LogFile> = 4,
+        /// What is different of the standard metrics of those that it sends, or that a gateway takes.
+        pub client_metrics: Vec<MetricRule> = 5,
+        /// The same of those that it takes as a sidecar.
+        pub server_metrics: Vec<MetricRule> = 6,
+    }
+}
+
+record! {
+    /// What is different of one metric.
+    pub struct MetricRule {
+        /// Which.
+        pub metric: Metric = 1,
+        /// Whether it is not shown.
+        pub disabled: bool = 2,
+        /// Labels that have another value, or none.
+        pub tags: Vec<TagRule> = 3,
+    }
+}
+
+choice! {
+    /// A standard metric.
+    pub enum Metric {
+        /// `istio_requests_total`.
+        Requests = 0,
+        /// `istio_request_duration_milliseconds`.
+        Duration = 1,
+        /// `istio_request_bytes`.
+        RequestBytes = 2,
+        /// `istio_response_bytes`.
+        ResponseBytes = 3,
+        /// `istio_tcp_connections_opened_total`.
+        TcpOpened = 4,
+        /// `istio_tcp_connections_closed_total`.
+        TcpClosed = 5,
+        /// `istio_tcp_sent_bytes_total`.
+        TcpSent = 6,
+        /// `istio_tcp_received_bytes_total`.
+        TcpReceived = 7,
+    }
+}
+
+record! {
+    /// One label of a metric.
+    pub struct TagRule {
+        /// Its name.
+        pub name: Text = 1,
+        /// Its value; without one it is taken away.
+        pub value: Option<TagFrom> = 2,
+    }
+}
+
+choice! {
+    /// Where a label's value is from.
+    pub enum TagFrom {
+        /// It is this.
+        Literal(Text) = 0,
+        /// It is that of this standard label.
+        Label(Text) = 1,
+    }
+}
+
+record! {
+    /// A file that requests are logged in.
+    pub struct LogFile {
+        /// Its path on the proxy's machine.
+        pub path: Text = 1,
+        /// How a line is written.
+        pub format: LogFormat = 2,
+        /// Which requests are logged, in postfix order; all if empty.
+        pub filter: Vec<FilterStep> = 3,
+    }
+}
+
+choice! {
+    /// How a line is written.
+    pub enum LogFormat {
+        /// As text; the end of the line is part of it.
+        Text(Vec<LogPiece>) = 0,
+        /// As JSON.
+        Json(Vec<LogField>) = 1,
+    }
+}
+
+record! {
+    /// One key of a line in JSON.
+    pub struct LogField {
+        /// The key.
+        pub name: Text = 1,
+        /// Its value. A number alone stays one.
+        pub value: Vec<LogPiece> = 2,
+    }
+}
+
+choice! {
+    /// A part of a line.
+    pub enum LogPiece {
+        /// It is this.
+        Text(Text) = 0,
+        /// It is looked up.
+        Item(CutItem) = 1,
+    }
+}
+
+record! {
+    /// What is looked up, and how much of it is written.
+    pub struct CutItem {
+        /// What.
+        pub item: LogItem = 1,
+        /// At most so many bytes; all if 0.
+        pub most: u32 = 2,
+    }
+}
+
+choice! {
+    /// What is known of a request.
+    pub enum LogItem {
+        /// When it came.
+        StartTime = 0,
+        /// What it spoke.
+        Protocol = 1,
+        /// The status.
+        ResponseCode = 2,
+        /// Why it is that.
+        ResponseCodeDetails = 3,
+        /// What went wrong, in Envoy's letters.
+        ResponseFlags = 4,
+        /// Why the connection was ended.
+        Termination = 5,
+        /// Why the upstream could not be reached.
+        TransportFailure = 6,
+        /// Bytes of the request's body.
+        BytesReceived = 7,
+        /// Bytes of the answer's body.
+        BytesSent = 8,
+        /// Milliseconds.
+        Duration = 9,
+        /// The upstream's address.
+        UpstreamHost = 10,
+        /// The upstream's cluster.
+        UpstreamCluster = 11,
+        /// This end of the connection to the upstream.
+        UpstreamLocal = 12,
+        /// This end of the client's connection.
+        DownstreamLocal = 13,
+        /// The same without its port.
+        DownstreamLocalIp = 14,
+        /// The client.
+        DownstreamRemote = 15,
+        /// The same without its port.
+        DownstreamRemoteIp = 16,
+        /// The name that TLS asked for.
+        ServerName = 17,
+        /// The rule.
+        RouteName = 18,
+        /// A header of the request; `:method`, `:path` and `:authority` count as such.
+        Request(HeaderNames) = 19,
+        /// A header of the answer.
+        Response(HeaderNames) = 20,
+    }
+}
+
+record! {
+    /// A header, or else another one; in lower case.
+    pub struct HeaderNames {
+        /// The header.
+        pub name: Text = 1,
+        /// The other one; none if empty.
+        pub otherwise: Text = 2,
+    }
+}
+
+choice! {
+    /// A step of a condition. What cannot be tested, because there is none, makes the whole fail unless `And` or `Or` does
+    /// not need it.
+    pub enum FilterStep {
+        /// A test.
+        Test(FilterTest) = 0,
+        /// The step before does not hold.
+        Not = 1,
+        /// The two before hold.
+        And = 2,
+        /// One of the two before holds.
+        Or = 3,
+    }
+}
+
+record! {
+    /// A test of one attribute.
+    pub struct FilterTest {
+        /// Of what.
+        pub attribute: FilterAttribute = 1,
+        /// What holds of it.
+        pub holds: FilterHolds = 2,
+    }
+}
+
+choice! {
+    /// What can be asked of a request.
+    pub enum FilterAttribute {
+        /// The status.
+        ResponseCode = 0,
+        /// Why it is that.
+        ResponseCodeDetails = 1,
+        /// Bytes of the answer's body.
+        ResponseSize = 2,
+        /// Bytes of the request's body.
+        RequestSize = 3,
+        /// The path with its query.
+        RequestPath = 4,
+        /// The path without it.
+        RequestUrlPath = 5,
+        /// The host.
+        RequestHost = 6,
+        /// The method.
+        RequestMethod = 7,
+        /// What it spoke.
+        RequestProtocol = 8,
+        /// Its user agent.
+        RequestUserAgent = 9,
+        /// Its id.
+        RequestId = 10,
+        /// Whether the client came over the mesh's mTLS.
+        ConnectionMtls = 11,
+        /// The name that TLS asked for.
+        ServerName = 12,
+        /// A header of the request, in lower case.
+        Header(Text) = 13,
+    }
+}
+
+choice! {
+    /// What holds of an attribute.
+    pub enum FilterHolds {
+        /// It is this text.
+        Is(Text) = 0,
+        /// It begins with this.
+        Begins(Text) = 1,
+        /// It ends with this.
+        Ends(Text) = 2,
+        /// This is somewhere in it.
+        Contains(Text) = 3,
+        /// It is this number.
+        Equals(u64) = 4,
+        /// It is less.
+        Below(u64) = 5,
+        /// It is true.
+        True = 6,
+        /// There is one.
+        Present = 7,
     }
 }
 

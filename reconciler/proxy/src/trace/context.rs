@@ -218,6 +218,9 @@ mod tests {
     const B3_ALONE: Forms = Forms { b3: true, w3c: false };
     const BOTH: Forms = Forms { b3: true, w3c: true };
 
+    /// Whether the trace's id is short, and the span's.
+    type Ids = Option<(bool, u64)>;
+
     /// Headers, as a test writes them.
     type Pairs<'p> = &'p [(&'static str, &'p str)];
 
@@ -236,7 +239,7 @@ mod tests {
     #[rustfmt::skip] // a table is read by its columns
     fn traces_are_read_in_every_form() {
         let one = "463ac35c9f6413ad48485a3953bb6124-a2fb4a1d1a96d312-1-0020000000000001";
-        let table: [(Forms, Pairs, Option<(bool, u64)>, Option<bool>); 21] = [
+        let table: [(Forms, Pairs<'_>, Ids, Option<bool>); 21] = [
             (B3_ALONE, &[("b3", one)], Some((false, 0xa2fb_4a1d_1a96_d312)), Some(true)),
             (B3_ALONE, &[("b3", "0")], None, Some(false)),
             (B3_ALONE, &[("b3", "d")], None, Some(true)),
@@ -270,7 +273,7 @@ mod tests {
     #[rustfmt::skip] // a table is read by its columns
     fn traces_go_on_in_the_forms_that_they_came_in() {
         let own = Context { trace: 0x463a_c35c_9f64_13ad_4848_5a39_53bb_6124, span: 0xb, short: false };
-        let table: [(Forms, Pairs, Option<u64>, &str); 4] = [
+        let table: [(Forms, Pairs<'_>, Option<u64>, &str); 4] = [
             (W3C,      &[("tracestate", "a=b")], None,
                 "traceparent: 00-463ac35c9f6413ad48485a3953bb6124-000000000000000b-01; tracestate: a=b"),
             (B3_ALONE, &[("x-b3-parentspanid", "0000000000000001")], None,

@@ -160,3 +160,15 @@ async fn an_answer_that_nobody_asked_for_is_nobodys() {
         assert_eq!(client.get("orders", "/").await.unwrap().body, "ok");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_endpoint_says_in_advance_is_no_answer() {
+    let hints = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let (address, _heard) = answering(hints).await;
+    let proxy = calling(address).await;
+    let mut client = Http1::connect(proxy.address()).await;
+    for _ in 0..3 {
+        let answer = client.get("orders", "/").await.unwrap();
+        assert_eq!((answer.status, answer.body.as_str(), answer.header("link")), (200, "ok", None));
+    }
+}
