@@ -4,7 +4,7 @@ mod no_provider;
 mod no_workload;
 mod overlapping_selectors;
 mod several_defaults;
-mod unknown_tracer;
+mod unknown_provider;
 
 use crate::check::Check;
 
@@ -13,5 +13,5 @@ pub(super) const CHECKS: &[Check] = &[
     no_workload::CHECK,
     overlapping_selectors::CHECK,
     several_defaults::CHECK,
-    unknown_tracer::CHECK,
+    unknown_provider::CHECK,
 ];

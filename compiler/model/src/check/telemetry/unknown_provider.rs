@@ -1,5 +1,6 @@
-//! Traces that go to nobody.
+//! Traces and access logs that go to nobody.
 
+use taut_resources::ENVOY_LOG;
 use taut_source::{Problems, Rule, Severity, Stage, Text};
 
 use crate::check::{Check, about};
@@ -7,12 +8,12 @@ use crate::mesh::Mesh;
 use crate::telemetry::provider_named;
 
 static RULE: Rule = Rule {
-    code: "taut::telemetry::unknown_tracer",
+    code: "taut::telemetry::unknown_provider",
     istio: None,
     severity: Severity::Warning,
     stage: Stage::Analysis,
-    finds: "traces for a provider that MeshConfig does not declare, or whose service the mesh does not have",
-    why: "Istio traces nothing then, and says nothing either.",
+    finds: "traces or access logs for a provider that MeshConfig does not declare, or whose service the mesh does not have",
+    why: "Istio tells nobody then, and does not say so.",
     bad: r#"apiVersion: telemetry.istio.io/v1
 kind: Telemetry
 metadata: {name: traces}
@@ -31,6 +32,15 @@ pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     for telemetry in &mesh.inventory.telemetries {
+        for name in telemetry.spec.access_logging.iter().flat_map(|logging| &logging.providers) {
+            let declared = provider_named(mesh, &name.name).is_some_and(|it| it.envoy_file_access_log.is_some());
+            if !declared && !name.name.eq_ignore_ascii_case(ENVOY_LOG) {
+                let message = format!("the mesh has no provider `{}` that takes access logs", name.name.value);
+                let help =
+                    "declare it in `extensionProviders` of MeshConfig, as `envoyFileAccessLog`, or write `envoy`";
+                problems.push(about(telemetry, &RULE, name.span, message, help.into()));
+            }
+        }
         for name in telemetry.spec.tracing.iter().filter_map(|tracing| tracing.providers.first()) {
             let provider = provider_named(mesh, &name.name).filter(|provider| provider.takes_traces());
             let Some(provider) = provider else {
