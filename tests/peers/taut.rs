@@ -10,7 +10,7 @@ use harness::{compile_text, problems_text};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType};
 use taut_delivery::Runner as _;
 use taut_identity::{Credentials, LiveIdentity};
-use taut_proxy::{Bind, DrainConfig, Proxy, ProxyConfig, Role};
+use taut_proxy::{Bind, DrainConfig, Patience, Proxy, ProxyConfig, Role};
 use taut_snapshot::endpoint::EndpointPort;
 use taut_snapshot::{Endpoint, EndpointSet, Owner};
 use tokio::runtime::Runtime;
@@ -56,6 +56,7 @@ impl Taut {
             trusted_proxies: 0,
             locality: None,
             access_log: None,
+            patience: Patience::USUAL,
         };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");

@@ -14,6 +14,7 @@ mod listener;
 mod pattern;
 mod route;
 mod service;
+mod telemetry;
 mod token;
 mod unit;
 mod view;

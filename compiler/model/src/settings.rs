@@ -2,10 +2,43 @@
 
 use taut_resources::{
     At, ExtensionProvider, HttpRetry, IngressControllerMode, LocalityBalancing, MeshConfig, MeshOutboundMode,
-    Normalization,
+    Normalization, USUAL_JSON, USUAL_TEXT,
 };
 
 use crate::Text;
+use crate::telemetry::usual_sampling;
+
+/// How lines of an access log are written, in the words of `parse_log_format`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LogLines {
+    /// As text.
+    Text(Text),
+    /// As JSON: keys, and the formats of their values.
+    Json(Vec<(Text, Text)>),
+}
+
+impl LogLines {
+    /// As MeshConfig says; in Istio's own format if it does not.
+    fn of(config: &MeshConfig) -> LogLines {
+        let written = config.access_log_format.as_ref().filter(|format| !format.is_empty());
+        match written {
+            Some(_) if config.logs_json() => {
+                // What cannot be read was reported.
+                let all = config.json_log_format().unwrap_or_default();
+                LogLines::Json(all.into_iter().map(|(key, format)| (key.into(), format.into())).collect())
+            }
+            None if config.logs_json() => LogLines::usual_json(),
+            Some(format) => LogLines::Text(format.value.clone()),
+            None => LogLines::Text(USUAL_TEXT.into()),
+        }
+    }
+
+    /// Istio's own keys.
+    #[must_use]
+    pub fn usual_json() -> LogLines {
+        LogLines::Json(USUAL_JSON.iter().map(|(key, format)| ((*key).into(), (*format).into())).collect())
+    }
+}
 
 /// The settings of a mesh.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +71,16 @@ pub struct Settings {
     pub locality: Option<LocalityBalancing>,
     /// Those whom CUSTOM policies may ask, and others.
     pub providers: Vec<ExtensionProvider>,
+    /// The names of those who are told of traces where no Telemetry says; the first that there is counts.
+    pub default_tracing: Vec<Text>,
+    /// How many percent of the requests are traced where no Telemetry says.
+    pub sampling: f64,
+    /// The names of those who are told of every request where no Telemetry says.
+    pub default_logs: Vec<Text>,
+    /// The file that requests are logged in where no provider does; empty if they are not.
+    pub log_file: Text,
+    /// How its lines are written.
+    pub log_format: LogLines,
     /// The names of providers that CUSTOM policies may ask.
     pub authorizers: Vec<Text>,
     /// Which Ingresses are the mesh's.
@@ -68,6 +111,11 @@ impl Default for Settings {
             destination_rule_export_to: Vec::new(),
             locality: None,
             providers: Vec::new(),
+            default_tracing: Vec::new(),
+            sampling: usual_sampling(None),
+            default_logs: Vec::new(),
+            log_file: Text::default(),
+            log_format: LogLines::Text(USUAL_TEXT.into()),
             authorizers: Vec::new(),
             ingress_mode: IngressControllerMode::Strict,
             ingress_class: "istio".into(),
@@ -121,6 +169,13 @@ impl Settings {
         settings.virtual_service_export_to = texts(&config.default_virtual_service_export_to);
         settings.destination_rule_export_to = texts(&config.default_destination_rule_export_to);
         settings.providers.clone_from(&config.extension_providers);
+        let defaults = config.default_providers.as_ref();
+        settings.default_tracing = defaults.map_or_else(Vec::new, |defaults| texts(&defaults.tracing));
+        settings.default_logs = defaults.map_or_else(Vec::new, |defaults| texts(&defaults.access_logging));
+        settings.log_file = config.access_log_file.as_ref().map(|file| file.value.clone()).unwrap_or_default();
+        settings.log_format = LogLines::of(config);
+        let tracing = config.default_config.as_ref().and_then(|proxy| proxy.tracing.as_ref());
+        settings.sampling = usual_sampling(tracing.and_then(|it| it.sampling).map(|percent| percent.value));
         let asks = config
             .extension_providers
             .iter()

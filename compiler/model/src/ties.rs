@@ -123,7 +123,8 @@ impl Ties {
             | Spec::WorkloadEntry(_)
             | Spec::WorkloadGroup(_)
             | Spec::PeerAuthentication(_)
-            | Spec::RequestAuthentication(_) => Reach::Everywhere(Vec::new()),
+            | Spec::RequestAuthentication(_)
+            | Spec::Telemetry(_) => Reach::Everywhere(Vec::new()),
             _ => Reach::Unknown,
         }
     }

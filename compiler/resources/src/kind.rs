@@ -172,8 +172,7 @@ kinds! {
     "EnvoyFilter" in "networking.istio.io" ["v1alpha3"] namespaced Spec
         refused("Taut's data plane is not Envoy: say it in VirtualService, DestinationRule or AuthorizationPolicy") => EnvoyFilter(EnvoyFilter);
     "RequestAuthentication" in "security.istio.io" ["v1", "v1beta1"] namespaced Spec carried => RequestAuthentication(RequestAuthentication);
-    "Telemetry" in "telemetry.istio.io" ["v1", "v1alpha1"] namespaced Spec
-        refused("every proxy shows the standard metrics at `/metrics`: leave it out") => Telemetry(Telemetry);
+    "Telemetry" in "telemetry.istio.io" ["v1", "v1alpha1"] namespaced Spec carried => Telemetry(Telemetry);
     "WasmPlugin" in "extensions.istio.io" ["v1alpha1"] namespaced RequiredSpec
         refused("run it as a service of its own, and route to it") => WasmPlugin(WasmPlugin);
     "TrafficExtension" in "extensions.istio.io" ["v1alpha1"] namespaced RequiredSpec

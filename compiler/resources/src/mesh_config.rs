@@ -20,6 +20,8 @@ use crate::{
     TcpKeepalive, ZoneBalancing,
 };
 
+use providers::check_format;
+
 pub use networks::*;
 pub use providers::*;
 pub use proxy::*;
@@ -72,19 +74,19 @@ message! {
         /// The label of its ingress.
         ingress_selector: Option<At<Text>> = "ingressSelector";
         /// Whether requests are traced.
-        enable_tracing: Option<At<bool>> = "enableTracing", refused("requests are not traced");
+        enable_tracing: Option<At<bool>> = "enableTracing";
         /// Where requests are logged.
-        access_log_file: Option<At<Text>> = "accessLogFile", refused("set the log of the proxy on its command line");
+        access_log_file: Option<At<Text>> = "accessLogFile";
         /// How they are written.
-        access_log_format: Option<At<Text>> = "accessLogFormat", refused("set the log of the proxy on its command line");
+        access_log_format: Option<At<Text>> = "accessLogFormat";
         /// As text or as JSON.
-        access_log_encoding: Option<At<AccessLogEncoding>> = "accessLogEncoding", refused("set the log of the proxy on its command line");
+        access_log_encoding: Option<At<AccessLogEncoding>> = "accessLogEncoding";
         /// Whether a service is told of every request.
         enable_envoy_access_log_service: Option<At<bool>> = "enableEnvoyAccessLogService", refused("collect the proxies' logs");
         /// Whether connections without a listener go unlogged.
         disable_envoy_listener_log: Option<At<bool>> = "disableEnvoyListenerLog", inert("it only leaves out log lines of Envoy");
         /// How proxies run.
-        default_config: Option<DefaultProxyConfig> = "defaultConfig", refused("set the proxy's options on its command line");
+        default_config: Option<DefaultProxyConfig> = "defaultConfig";
         /// What happens to traffic for unknown hosts.
         outbound_traffic_policy: Option<MeshOutboundPolicy> = "outboundTrafficPolicy";
         /// Where inbound connections go.
@@ -124,7 +126,7 @@ message! {
         /// Who is told and asked.
         extension_providers: Vec<ExtensionProvider> = "extensionProviders";
         /// Which of them, where nothing is said.
-        default_providers: Option<DefaultProviders> = "defaultProviders", refused("there are no providers: leave it out");
+        default_providers: Option<DefaultProviders> = "defaultProviders";
         /// Which namespaces count; all if empty.
         discovery_selectors: Vec<LabelSelector> = "discoverySelectors", refused("keep other namespaces out of the folder that Taut reads");
         /// How paths are normalized.
@@ -252,7 +254,7 @@ message! {
         /// Of traces.
         tracing: Vec<At<Text>> = "tracing";
         /// Of metrics.
-        metrics: Vec<At<Text>> = "metrics";
+        metrics: Vec<At<Text>> = "metrics", inert("every proxy serves its metrics to whoever fetches them");
         /// Of access logs.
         access_logging: Vec<At<Text>> = "accessLogging";
     }
@@ -328,17 +330,82 @@ message! {
     }
 }
 
+/// The provider of access logs that every mesh has (semantics.md §12.2).
+pub const ENVOY_LOG: &str = "envoy";
+
 /// The most that connecting may take (semantics.md §15).
 const CONNECT_MAX: std::time::Duration = std::time::Duration::from_secs(3600);
 
 impl MeshConfig {
     fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
+        let traces = self.default_providers.iter().flat_map(|defaults| &defaults.tracing).count() != 0;
+        for name in self.default_providers.iter().flat_map(|defaults| &defaults.tracing) {
+            let known = |it: &&ExtensionProvider| it.takes_traces() && it.name.eq_ignore_ascii_case(name);
+            if self.extension_providers.iter().find(known).is_none() {
+                let message = format!("`{}` is no provider that takes traces", name.value);
+                let help = "declare it in `extensionProviders`, as `zipkin` or `opentelemetry`";
+                cx.say(&rules::UNSUPPORTED_VALUE, name.span, message, help);
+            }
+        }
+        for name in self.default_providers.iter().flat_map(|defaults| &defaults.access_logging) {
+            let known = |it: &ExtensionProvider| it.envoy_file_access_log.is_some() && it.name.value == name.value;
+            if name.value != ENVOY_LOG && !self.extension_providers.iter().any(known) {
+                let message = format!("`{}` is no provider that takes access logs", name.value);
+                let help = "declare it in `extensionProviders`, as `envoyFileAccessLog`, or write `envoy`";
+                cx.say(&rules::UNSUPPORTED_VALUE, name.span, message, help);
+            }
+        }
+        self.check_log_format(cx);
+        let has_tracer = self.extension_providers.iter().any(ExtensionProvider::takes_traces);
+        if let Some(on) = self.enable_tracing.filter(|on| on.value && !traces && !has_tracer) {
+            let message = "Taut does not know whom to send traces to without a provider";
+            let help = "declare a `zipkin` or `opentelemetry` provider, and name it in `defaultProviders.tracing`";
+            cx.say(&rules::UNSUPPORTED_VALUE, on.span, message, help);
+        }
         if let Some(timeout) = self.connect_timeout.filter(|timeout| CONNECT_MAX < timeout.0) {
             cx.say(&rules::BAD_DURATION, timeout.span, "connecting may take one hour at most", "write a shorter time");
         }
         if let Some(curve) = self.mesh_mtls.as_ref().and_then(|tls| tls.ecdh_curves.first()) {
             let message = "the curves of the mesh's own mTLS cannot be chosen";
             cx.say(&rules::BAD_VALUE, curve.span, message, "take `ecdhCurves` away, or write it under `tlsDefaults`");
+        }
+    }
+}
+
+impl MeshConfig {
+    /// Whether access logs are written as JSON.
+    #[must_use]
+    pub fn logs_json(&self) -> bool {
+        self.access_log_encoding.is_some_and(|encoding| encoding.value == AccessLogEncoding::Json)
+    }
+
+    /// The keys and formats that `accessLogFormat` has for JSON.
+    ///
+    /// # Errors
+    /// If it is no map of texts in JSON.
+    pub fn json_log_format(&self) -> Result<Vec<(String, String)>, String> {
+        let text = self.access_log_format.as_ref().map_or("", |format| format.value.as_str());
+        let map: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let text = |(key, value): (String, serde_json::Value)| match value {
+            serde_json::Value::String(format) => Ok((key, format)),
+            _ => Err(format!("`{key}` is no text")),
+        };
+        map.into_iter().map(text).collect()
+    }
+
+    fn check_log_format(&self, cx: &mut Reader<'_>) {
+        let Some(format) = self.access_log_format.as_ref().filter(|format| !format.is_empty()) else { return };
+        if !self.logs_json() {
+            return check_format(format, cx);
+        }
+        let parsed = self.json_log_format().and_then(|all| {
+            all.iter().try_for_each(|(_, format)| crate::log_format::parse_log_format(format).map(drop))
+        });
+        if let Err(why) = parsed {
+            let message = format!("Taut cannot write this in JSON: {why}");
+            let help = "write a map of texts, each with commands of Istio's own format";
+            cx.say(&rules::UNSUPPORTED_VALUE, format.span, message, help);
         }
     }
 }

@@ -3,6 +3,7 @@
 use taut_source::{Node, Text};
 
 use crate::Duration;
+use crate::log_filter::parse_log_filter;
 use crate::message::{keyword, message};
 use crate::read::{At, Named, Reader};
 use crate::rules;
@@ -14,9 +15,9 @@ message! {
         /// The workloads; all of the namespace if missing, all of the mesh in the root namespace.
         selector: Option<Selector> = "selector";
         /// A gateway or service instead of workloads.
-        target_ref: Option<TargetRef> = "targetRef";
+        target_ref: Option<TargetRef> = "targetRef", refused("use `selector`");
         /// Gateways or services instead of workloads.
-        target_refs: Vec<TargetRef> = "targetRefs", items(..=16);
+        target_refs: Vec<TargetRef> = "targetRefs", items(..=16), refused("use `selector`");
         /// Traces.
         tracing: Vec<Tracing> = "tracing";
         /// Metrics.
@@ -88,7 +89,7 @@ message! {
         /// From a header of the request.
         header: Option<LookedUpTag> = "header";
         /// From a format.
-        formatter: Option<LiteralTag> = "formatter";
+        formatter: Option<LiteralTag> = "formatter", refused("use `literal`, `environment` or `header`");
     }
     where at_most_one("literal", "environment", "header", "formatter");
 }
@@ -119,8 +120,9 @@ message! {
         /// What is different from the standard.
         overrides: Vec<MetricsOverride> = "overrides";
         /// How often TCP is measured.
-        reporting_interval: Option<At<Duration>> = "reportingInterval";
+        reporting_interval: Option<At<Duration>> = "reportingInterval", refused("bytes of a connection are counted when it ends: leave it out");
     }
+    where check(Metrics::check);
 }
 
 keyword! {
@@ -169,7 +171,7 @@ message! {
         /// A standard one.
         metric: Option<At<Metric>> = "metric";
         /// One of the provider's own.
-        custom_metric: Option<At<Text>> = "customMetric", chars(1..);
+        custom_metric: Option<At<Text>> = "customMetric", chars(1..), refused("name a standard metric with `metric`");
         /// On which side.
         mode: Option<At<WorkloadMode>> = "mode";
     }
@@ -217,6 +219,7 @@ message! {
         /// A condition in CEL.
         expression: Option<At<Text>> = "expression";
     }
+    where check(LogFilter::check);
 }
 
 impl Tracing {
@@ -226,6 +229,67 @@ impl Tracing {
         }
         for (name, _) in self.custom_tags.0.iter().filter(|(name, _)| name.value.is_empty()) {
             cx.say(&rules::BAD_VALUE, name.span, "a tag needs a name", "write one");
+        }
+    }
+}
+
+impl Metrics {
+    fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
+        for provider in self.providers.iter().filter(|it| !it.name.eq_ignore_ascii_case("prometheus")) {
+            let message = format!("metrics are not sent to `{}`", provider.name.value);
+            cx.say(
+                &rules::UNSUPPORTED_VALUE,
+                provider.name.span,
+                message,
+                "write `prometheus`: every proxy serves `/metrics`",
+            );
+        }
+    }
+}
+
+/// What the value of a metric's tag is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagExpression {
+    /// It is this text.
+    Literal(Text),
+    /// It is that of this label, which every metric has.
+    Label(&'static str),
+}
+
+/// Reads the expression of a tag; none if it is not one of those that Taut evaluates.
+#[must_use]
+pub fn parse_tag(text: &str) -> Option<TagExpression> {
+    let text = text.trim();
+    for quote in ['\'', '"'] {
+        let within = text.strip_prefix(quote).and_then(|it| it.strip_suffix(quote));
+        if let Some(within) = within.filter(|it| !it.contains([quote, '\\'])) {
+            return Some(TagExpression::Literal(within.into()));
+        }
+    }
+    let label = match text.strip_prefix("string(").and_then(|it| it.strip_suffix(')')).unwrap_or(text) {
+        "response.code" => "response_code",
+        "upstream_peer.workload" => "destination_workload",
+        "upstream_peer.namespace" => "destination_workload_namespace",
+        "upstream_peer.app" => "destination_app",
+        "upstream_peer.version" => "destination_version",
+        "upstream_peer.cluster" => "destination_cluster",
+        "downstream_peer.workload" => "source_workload",
+        "downstream_peer.namespace" => "source_workload_namespace",
+        "downstream_peer.app" => "source_app",
+        "downstream_peer.version" => "source_version",
+        "downstream_peer.cluster" => "source_cluster",
+        _ => return None,
+    };
+    Some(TagExpression::Label(label))
+}
+
+impl LogFilter {
+    fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
+        if let Some(text) = self.expression.as_ref().filter(|text| !text.is_empty())
+            && let Err(why) = parse_log_filter(text)
+        {
+            let help = "compare `response.code`, `request.method`, `request.headers['name']` and others, with `&&`, `||` and `!`";
+            cx.say(&rules::UNSUPPORTED_VALUE, text.span, format!("this condition cannot be evaluated: {why}"), help);
         }
     }
 }
@@ -243,6 +307,11 @@ impl TagOverride {
             );
         } else if !removes && value.is_none_or(|value| value.is_empty()) {
             cx.say(&rules::NEEDED, self.span, "a tag needs a value", "add `value:`, or `operation: REMOVE`");
+        } else if let Some(value) = value.filter(|value| !removes && parse_tag(value).is_none()) {
+            let message = format!("Taut does not evaluate `{}` for a tag", value.value);
+            let help = "write a text in quotes (`'shop'`), `response.code`, or `upstream_peer.` or `downstream_peer.` with `workload`, \
+                        `namespace`, `app`, `version` or `cluster`; or trace requests, whose spans say more";
+            cx.say(&rules::UNSUPPORTED_VALUE, value.span, message, help);
         }
     }
 }

@@ -114,6 +114,27 @@ impl Page<'_> {
             };
             self.line(1, format!("takes tokens of {} with {keys}", rule.issuer));
         }
+        if let Some(telemetry) = view.telemetry.map(|link| self.objects.read(link)).transpose()? {
+            for (what, tracing) in [("sends", &telemetry.client), ("takes", &telemetry.server)] {
+                let Some(it) = tracing else { continue };
+                let (whole, rest) = (it.sampling / 100, it.sampling % 100);
+                self.line(1, format!("traces {whole}.{rest:02} % of what it {what} to {}", it.exporter.name));
+            }
+        }
+        if let Some(telemetry) = view.telemetry.map(|link| self.objects.read(link)).transpose()? {
+            for (what, rules) in [("sends", &telemetry.client_metrics), ("takes", &telemetry.server_metrics)] {
+                for rule in rules {
+                    let how = if rule.disabled { "does not count" } else { "labels" };
+                    self.line(1, format!("{how} {:?} of what it {what}", rule.metric));
+                }
+            }
+            for (what, logs) in [("sends", &telemetry.client_logs), ("takes", &telemetry.server_logs)] {
+                for log in logs {
+                    let which = if log.filter.is_empty() { "all" } else { "some" };
+                    self.line(1, format!("logs {which} of what it {what} in {}", log.path));
+                }
+            }
+        }
         for listener in &view.listeners {
             self.listener(*listener)?;
         }

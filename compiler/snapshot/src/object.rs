@@ -15,6 +15,7 @@ mod mesh;
 mod root;
 mod route;
 mod service;
+mod telemetry;
 mod token;
 mod view;
 
@@ -40,6 +41,11 @@ pub use route::{
     Redirect, RedirectPath, RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target, Weighted,
 };
 pub use service::{Layer, Service, ServicePort};
+pub use telemetry::{
+    Collects, CutItem, Exporter, FilterAttribute, FilterHolds, FilterStep, FilterTest, HeaderNames, LogField, LogFile,
+    LogFormat, LogItem, LogPiece, LookedUp, Metric, MetricRule, SpanTag, TagFrom, TagRule, TagValue, Telemetry,
+    Tracing, ZipkinCollector,
+};
 pub use token::{TokenKeys, TokenRule, TokenSet};
 pub use view::{Egress, EgressPort, Inbound, MtlsMode, PortMode, View};
 
@@ -111,6 +117,7 @@ objects! {
     Authority = 12 "authority",
     Mesh = 13 "mesh",
     TokenSet = 14 "tokens",
+    Telemetry = 21 "telemetry",
     ConnectionTable = 20 "connections",
 }
 

@@ -28,17 +28,13 @@ use crate::config::Role;
 use crate::downstream::{Connection, PeerIdentity, Tls, serve_http};
 use crate::headers::forwarded_cert;
 use crate::heading::{Becomes, Heading, Nowhere, arriving, leaving, looks};
-use crate::pace::{IDLE_MAX, Pace};
+use crate::pace::Pace;
 use crate::shown;
 use crate::stream::Stream;
 use crate::telemetry::peer::Acquaintance;
 use crate::worker::Worker;
 use crate::world::World;
 use sniff::{Rewound, Seen, Speech, sniff};
-
-/// The most connections from below. Each takes a descriptor, and its requests another: beyond this, systems with usual
-/// limits have none left, and then nobody is served.
-const CONNECTIONS_MAX: u32 = 50_000;
 
 /// How long a handshake may take, as a slow network with lost packets needs it.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -51,7 +47,7 @@ const FIRST_SNAPSHOT_WAIT: Duration = Duration::from_secs(2);
 pub(crate) async fn serve_connection(worker: Arc<Worker>, role: Role, stream: TcpStream, remote: SocketAddr) {
     let shared = worker.shared.clone();
     shared.counters.connections_accepted.add_one();
-    let Some(_open) = shared.connections.admit(CONNECTIONS_MAX) else {
+    let Some(_open) = shared.connections.admit(shared.connections_max) else {
         shared.counters.connections_over_limit.add_one();
         return;
     };
@@ -152,7 +148,7 @@ impl Accepted {
         let mut ahead = BytesMut::with_capacity(1024);
         let sniffing = sniff(&mut stream, &mut ahead);
         let seen = match wait {
-            Duration::ZERO => self.unless_late(timeout(IDLE_MAX, sniffing)).await???,
+            Duration::ZERO => self.unless_late(timeout(self.worker.shared.patience.idle, sniffing)).await???,
             wait => match self.unless_late(timeout(wait, sniffing)).await? {
                 Ok(seen) => seen?,
                 Err(_) => Seen::default(),
@@ -164,7 +160,8 @@ impl Accepted {
     /// The same within TLS, where a client has not said what it will speak.
     async fn begin_within(&self, mut stream: Stream) -> io::Result<(Seen, Rewound<Stream>)> {
         let mut ahead = BytesMut::with_capacity(1024);
-        let seen = self.unless_late(timeout(IDLE_MAX, sniff(&mut stream, &mut ahead))).await???;
+        let seen =
+            self.unless_late(timeout(self.worker.shared.patience.idle, sniff(&mut stream, &mut ahead))).await???;
         Ok((seen, Rewound::new(ahead.freeze(), stream)))
     }
 

@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 use crate::drain::Stage;
 use crate::listen::ACCEPT_PAUSE;
 use crate::proxy::Proxy;
-use crate::telemetry::metrics::{escaped, head, line, render};
+use crate::telemetry::metrics::{MetricRules, escaped, head, line, render};
 use crate::upstream::{Standing, Upstream};
 use crate::world::World;
 
@@ -127,7 +127,8 @@ fn json(value: &Value) -> Response<Full<Bytes>> {
 
 fn metrics(proxy: &Proxy, world: Option<&World>) -> String {
     let shared = &proxy.shared;
-    let mut out = render(proxy.workers.all.iter().map(|worker| &worker.series), &shared.labels);
+    let rules = MetricRules(world.and_then(|world| world.tables.telemetry.as_ref()));
+    let mut out = render(proxy.workers.all.iter().map(|worker| &worker.series), &shared.labels, rules);
     for (name, help, value) in shared.counters.all() {
         let _ = writeln!(out, "# HELP {name} {help}");
         head(&mut out, name, "counter");

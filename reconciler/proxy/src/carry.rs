@@ -22,7 +22,7 @@ use crate::heading::Heading;
 use crate::limits::Admission;
 use crate::outlier::Outcome;
 use crate::stream::Stream;
-use crate::telemetry::log::Entry;
+use crate::telemetry::log::{Entry, tell};
 use crate::telemetry::metrics::{Party, Reporter, Security, SeriesKey, Spoken};
 use crate::telemetry::names::NameId;
 use crate::telemetry::record::{Details, Flags, Line, Provenance, Record, UpstreamLine};
@@ -45,7 +45,8 @@ impl Carrying {
         rule: Option<(Digest, usize)>,
         service: NameId,
     ) -> Carrying {
-        let line = connection.worker.shared.log.is_some().then(|| Box::new(line(connection, world, rule)));
+        let logged = connection.worker.shared.log.is_some() || world.logs(connection.role).is_some();
+        let line = logged.then(|| Box::new(line(connection, world, rule)));
         let key = key(connection, world, service);
         Carrying { record: Record { key, line, ..Record::default() }, began: Instant::now(), heading: None }
     }
@@ -78,10 +79,8 @@ impl Carrying {
     fn ended(mut self, connection: &Connection, received: u64) {
         let worker = &connection.worker;
         worker.series.tcp_closed(&self.record.key, self.record.bytes_sent, received);
-        if let (Some(log), true) = (&worker.shared.log, self.record.line.is_some()) {
-            let (record, took) = (std::mem::take(&mut self.record), self.began.elapsed());
-            log.write(Entry { record, took, bytes_received: received }, &worker.shared.counters.log_drops);
-        }
+        let (record, took) = (std::mem::take(&mut self.record), self.began.elapsed());
+        tell(&worker.shared, Entry { record, took, bytes_received: received });
     }
 }
 
@@ -210,6 +209,7 @@ fn line(connection: &Connection, world: &World, rule: Option<(Digest, usize)>) -
         upstream: None,
         termination: Details::None,
         transport_failure: None,
+        kept: world.logs(connection.role).map(|logs| logs.keep(&http::HeaderMap::new())),
         provenance: Provenance { snapshot: Some(world.snapshot), rule },
     }
 }

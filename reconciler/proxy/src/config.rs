@@ -27,6 +27,23 @@ pub struct ProxyConfig {
     pub locality: Option<String>,
     /// Where requests are written down; nowhere if none.
     pub access_log: Option<AccessLog>,
+    /// How long clients may take.
+    pub patience: Patience,
+}
+
+/// How long clients may take who send nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// The head of a request in HTTP/1, from its first byte.
+    pub head: Duration,
+    /// A connection without a request.
+    pub idle: Duration,
+}
+
+impl Patience {
+    /// A head may take far longer than any honest client needs, and not so long that many slow ones can take up all
+    /// connections; without a request, a connection may be open for as long as Envoy has it.
+    pub const USUAL: Patience = Patience { head: Duration::from_secs(30), idle: Duration::from_secs(3_600) };
 }
 
 /// An address to listen on, and what for.

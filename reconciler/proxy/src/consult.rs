@@ -185,7 +185,7 @@ impl Question<'_> {
 }
 
 /// An answer with all of its body; none if it breaks off, or is too long.
-async fn whole(response: Response<Incoming>) -> Option<(Response<Bytes>, Option<HeaderMap>)> {
+pub(crate) async fn whole(response: Response<Incoming>) -> Option<(Response<Bytes>, Option<HeaderMap>)> {
     let (head, mut incoming) = response.into_parts();
     let (mut body, mut trailers) = (BytesMut::new(), None);
     while let Some(frame) = incoming.frame().await {
@@ -199,7 +199,7 @@ async fn whole(response: Response<Incoming>) -> Option<(Response<Bytes>, Option<
 }
 
 /// A request of the proxy's own.
-fn of_proxy(method: http::Method, uri: http::Uri, headers: HeaderMap, body: Upload) -> Request<Upload> {
+pub(crate) fn of_proxy(method: http::Method, uri: http::Uri, headers: HeaderMap, body: Upload) -> Request<Upload> {
     let mut request = Request::new(body);
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (method, uri, headers);
     request

@@ -13,8 +13,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use taut_snapshot::Text;
 
 use crate::accept::sniff::Rewound;
-use crate::config::Role;
-use crate::pace::{HEAD_MAX, IDLE_MAX, Pace, Paced};
+use crate::config::{Patience, Role};
+use crate::pace::{Pace, Paced};
 use crate::request::serve;
 use crate::stream::Stream;
 use crate::telemetry::names::NameId;
@@ -103,8 +103,9 @@ pub(crate) async fn serve_http(stream: Rewound<Stream>, connection: Connection) 
     let connection = Arc::new(connection);
     let shared = connection.worker.shared.clone();
     let service = service_fn(|request| serve(connection.clone(), request));
-    let head_max = Some(HEAD_MAX).filter(|_| !connection.http2);
-    let io = TokioIo::new(Paced::new(stream, connection.pace.clone(), head_max, IDLE_MAX));
+    let Patience { head, idle } = shared.patience;
+    let head_max = Some(head).filter(|_| !connection.http2);
+    let io = TokioIo::new(Paced::new(stream, connection.pace.clone(), head_max, idle));
     // In HTTP/2 as well: a client's first request may be behind its answer to the frame that says goodbye, and is then lost.
     let new = || connection.pace.is_new();
     let ended = if connection.http2 {
@@ -127,20 +128,42 @@ pub(crate) async fn serve_http(stream: Rewound<Stream>, connection: Connection) 
         shared.drains.of(connection.role).enter().run(http, new, |http| http.graceful_shutdown()).await
     };
     if let Some(Err(error)) = ended {
-        if timed_out(&error) {
-            shared.counters.slow_clients.add_one();
+        match misbehaviour(&error) {
+            Some(Misbehaviour::Slow) => shared.counters.slow_clients.add_one(),
+            Some(Misbehaviour::Flood) => shared.counters.flooding_clients.add_one(),
+            Some(Misbehaviour::Broken) => shared.counters.broken_clients.add_one(),
+            None => {}
         }
         tracing::debug!(remote = %connection.remote, %error, "a connection ended");
     }
 }
 
-fn timed_out(error: &hyper::Error) -> bool {
+/// What a client did wrong, for which its connection has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Misbehaviour {
+    Slow,
+    Flood,
+    Broken,
+}
+
+/// None if it only went away.
+fn misbehaviour(error: &hyper::Error) -> Option<Misbehaviour> {
+    if error.is_parse() {
+        return Some(Misbehaviour::Broken);
+    }
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut) {
-            return true;
+            return Some(Misbehaviour::Slow);
+        }
+        if let Some(error) = cause.downcast_ref::<h2::Error>().filter(|error| !error.is_remote() && !error.is_io()) {
+            return match error.reason() {
+                None | Some(h2::Reason::NO_ERROR) => None,
+                Some(h2::Reason::ENHANCE_YOUR_CALM) => Some(Misbehaviour::Flood),
+                Some(_) => Some(Misbehaviour::Broken),
+            };
         }
         source = cause.source();
     }
-    false
+    None
 }

@@ -20,8 +20,9 @@ use crate::downstream::Connection;
 use crate::forward::upload::Meter;
 use crate::limits::Admission;
 use crate::pool::Lease;
-use crate::telemetry::log::Entry;
+use crate::telemetry::log::{Entry, tell};
 use crate::telemetry::record::{Details, Flags, Record};
+use crate::trace::Span;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
@@ -33,6 +34,8 @@ pub(crate) struct Exchange {
     pub(crate) upload: Option<Arc<Meter>>,
     /// What it is counted in while it is under way: the cluster's requests, and the endpoint's.
     pub(crate) counted: [Option<Admission>; 2],
+    /// Its span, if it is traced.
+    pub(crate) span: Option<Box<Span>>,
     connection: Arc<Connection>,
 }
 
@@ -45,6 +48,7 @@ impl Exchange {
             started: Instant::now(),
             upload: None,
             counted: [None, None],
+            span: None,
             connection: connection.clone(),
         })
     }
@@ -77,10 +81,11 @@ impl Drop for Exchange {
         }
         let took = self.started.elapsed();
         let bytes_received = self.upload.as_ref().map_or(0, |upload| upload.bytes());
-        worker.series.request(&record.key, took, bytes_received, record.bytes_sent);
-        if let (Some(log), true) = (&worker.shared.log, record.line.is_some()) {
-            log.write(Entry { record, took, bytes_received }, &worker.shared.counters.log_drops);
+        if let Some(span) = self.span.take() {
+            worker.shared.spans.add(span.finish(&record, took, bytes_received), &worker.shared.counters);
         }
+        worker.series.request(&record.key, took, bytes_received, record.bytes_sent);
+        tell(&worker.shared, Entry { record, took, bytes_received });
     }
 }
 

@@ -54,8 +54,9 @@ mod world;
 
 mod admin;
 mod telemetry;
+mod trace;
 
-pub use config::{AccessLog, Addresses, Bind, DrainConfig, LogFormat, ProxyConfig, Role};
+pub use config::{AccessLog, Addresses, Bind, DrainConfig, LogFormat, Patience, ProxyConfig, Role};
 pub use error::ProxyError;
 pub use proxy::{Following, Proxy, run};
 pub use runner::Prepared;

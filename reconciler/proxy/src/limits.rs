@@ -5,6 +5,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// The most connections from below, however many descriptors the system gives.
+const CONNECTIONS_MAX: u64 = 50_000;
+
+/// Descriptors that connections from below leave alone: listeners, logs, the reconciler, the admin page and what each
+/// worker waits with.
+const DESCRIPTORS_KEPT: u64 = 64;
+
+/// How many connections from below may be open where a process may have this many descriptors. Each takes one, and its
+/// requests another: beyond this, the system gives none any more, and then nobody is served.
+pub(crate) fn connections_max(descriptors: Option<u64>) -> u32 {
+    let all = descriptors.map_or(CONNECTIONS_MAX, |all| all.saturating_sub(DESCRIPTORS_KEPT) / 2);
+    u32::try_from(all.clamp(1, CONNECTIONS_MAX)).unwrap_or(u32::MAX)
+}
+
 /// How many are under way.
 #[derive(Debug, Default)]
 pub(crate) struct Gauge(AtomicU32);
@@ -52,6 +66,13 @@ pub(crate) struct Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_their_requests() {
+        for (descriptors, want) in [(None, 50_000), (Some(1_024), 480), (Some(10), 1), (Some(1 << 30), 50_000)] {
+            assert_eq!(connections_max(descriptors), want, "{descriptors:?}");
+        }
+    }
 
     #[test]
     fn a_limit_holds_and_frees_what_ends() {

@@ -14,13 +14,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long the head of a request may take from its first byte: far longer than any honest client needs, and short enough
-/// that many slow ones cannot take up all connections.
-pub(crate) const HEAD_MAX: Duration = Duration::from_secs(30);
-
-/// How long a connection may be open without a request, as Envoy has it.
-pub(crate) const IDLE_MAX: Duration = Duration::from_secs(3_600);
-
 /// Which requests of a connection are under way.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
@@ -96,24 +89,24 @@ impl<S> Paced<S> {
         let (phase, limit) = match (self.pace.under_way.load(Ordering::Relaxed), self.unparsed) {
             (0, true) => (Phase::Head, self.head_max),
             (0, false) => (Phase::Idle, self.idle_max),
-            _ => (Phase::Busy, Duration::MAX),
+            _ => (Phase::Busy, self.idle_max),
         };
         if phase != self.phase {
             (self.phase, self.since) = (phase, Instant::now());
         }
-        if phase == Phase::Busy {
-            return Poll::Pending;
-        }
-        let deadline = self.since + limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if deadline < timer.deadline() {
+        // The end of a request wakes nobody: even while one is under way, it is looked again now and then.
+        let deadline = (phase != Phase::Busy).then(|| self.since + limit);
+        let idle_max = self.idle_max;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle_max)));
+        if let Some(deadline) = deadline.filter(|deadline| *deadline < timer.deadline()) {
             timer.as_mut().reset(deadline);
         }
         while timer.as_mut().poll(cx).is_ready() {
-            if deadline <= Instant::now() {
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| deadline <= now) {
                 return Poll::Ready(());
             }
-            timer.as_mut().reset(deadline);
+            timer.as_mut().reset(deadline.unwrap_or(now + idle_max));
         }
         Poll::Pending
     }
@@ -193,6 +186,21 @@ mod tests {
         assert!(paced.read(&mut buf).await.is_err());
         assert_eq!(began.elapsed(), IDLE, "idle, it may stay open for longer than a head may take");
         client.write_all(b"x").await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_ends_unseen_leaves_a_connection_that_is_idle() {
+        let (_client, server) = tokio::io::duplex(64);
+        let pace = Arc::new(Pace::default());
+        let mut paced = Paced::new(server, pace.clone(), Some(HEAD), IDLE);
+        pace.begin();
+        let (began, mut buf) = (Instant::now(), [0; 8]);
+        let (read, ()) = tokio::join!(paced.read(&mut buf), async {
+            tokio::time::sleep(HEAD).await;
+            pace.end();
+        });
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed() <= 2 * IDLE + HEAD, "nothing woke it");
     }
 
     #[tokio::test(start_paused = true)]

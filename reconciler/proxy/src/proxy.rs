@@ -19,6 +19,7 @@ use crate::admin;
 use crate::config::{Addresses, Bind, DrainConfig, ProxyConfig, Role};
 use crate::drain::Stage;
 use crate::error::ProxyError;
+use crate::limits::connections_max;
 use crate::listen::Listening;
 use crate::runner::Changing;
 use crate::telemetry::log::Log;
@@ -125,6 +126,7 @@ impl Proxy {
             trusted_proxies,
             locality,
             access_log,
+            patience,
         } = config;
         if !admin.ip().is_loopback() {
             return Err(ProxyError::AdminNotLocal(admin));
@@ -156,10 +158,14 @@ impl Proxy {
             counters: Default::default(),
             drains: Default::default(),
             connections: Default::default(),
+            connections_max: connections_max(rustix::process::getrlimit(rustix::process::Resource::Nofile).current),
+            patience,
             workers: workers.get(),
             trusted_proxies,
             locality: locality.map(Text::from),
             log: access_log.map(Log::start).transpose().map_err(ProxyError::Workers)?,
+            writers: Default::default(),
+            spans: Default::default(),
             began: Instant::now(),
         });
         let workers = Workers::start(workers, &shared).map_err(ProxyError::Workers)?;
@@ -214,6 +220,8 @@ impl Proxy {
                 drain.empty(CUT_MAX).await;
             }
         }
+        self.shared.spans.flush().await;
+        self.shared.writers.flush();
         if let Some(log) = &self.shared.log {
             log.flush();
         }

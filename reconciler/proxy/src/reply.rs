@@ -49,6 +49,12 @@ impl Reply {
         Reply::new(StatusCode::BAD_REQUEST, Flags::CLIENT_PROTOCOL, details, "")
     }
 
+    /// It has more headers than anybody reads.
+    pub(crate) fn too_many_headers() -> Reply {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Reply::new(status, Flags::CLIENT_PROTOCOL, "http2.too_many_headers", "")
+    }
+
     /// What it asks for is not done here.
     pub(crate) fn not_implemented(body: &'static str) -> Reply {
         Reply::new(StatusCode::NOT_IMPLEMENTED, Flags::NONE, "not_implemented", body)

@@ -30,8 +30,12 @@ use crate::telemetry::metrics::{Party, Reporter, Security, SeriesKey, Spoken};
 use crate::telemetry::peer;
 use crate::telemetry::record::{Details, Flags, Line, Provenance, Record, is_grpc};
 use crate::token::{self, Bad, Token};
+use crate::trace;
 use crate::tunnel;
 use crate::world::World;
+
+/// How many headers a request may have, as Envoy has it. In HTTP/1 those who read it see to that.
+const HEADERS_MAX: usize = 100;
 
 /// The connection must end without an answer: it does not fit what its port takes now.
 #[derive(Debug)]
@@ -69,7 +73,20 @@ pub(crate) async fn serve(
     let upgrade = headers::upgrade(request.headers()).map(|to| (to, hyper::upgrade::on(&mut request)));
     let (mut parts, body) = request.into_parts();
     let mut exchange = Exchange::begin(&connection, record(&connection, &world, &parts));
+    if HEADERS_MAX < parts.headers.len() {
+        worker.shared.counters.broken_clients.add_one();
+        return Ok(leave(&connection, Reply::too_many_headers().into_response(exchange)));
+    }
     let introduced = prepare(&connection, &mut parts, &mut exchange.record);
+    exchange.span = trace::begin(&world, &connection, &mut parts.headers);
+    if exchange.span.is_some() && exchange.record.line.is_none() {
+        let mut line = line(&connection, &world, &parts);
+        line.request_id = parts.headers.get(headers::REQUEST_ID).cloned();
+        exchange.record.line = Some(Box::new(line));
+    }
+    if let (Some(line), Some(logs)) = (&mut exchange.record.line, world.logs(connection.role)) {
+        line.kept = Some(logs.keep(&parts.headers));
+    }
     let host = Host::of(&parts.uri, &parts.headers);
     let token = check_token(&world, &connection, &mut parts);
     let asked = match (&host, &token) {
@@ -115,6 +132,9 @@ pub(crate) async fn serve(
         }
         Decision::Delayed(..) | Decision::Shared(..) => unreachable!("both were looked into"),
     };
+    if let Some(span) = &mut exchange.span {
+        span.upstream = Some(course.upstream.clone());
+    }
     let destinations = course.forwarding.destinations.len();
     headers::change(
         &mut parts.headers,
@@ -201,7 +221,8 @@ fn record(connection: &Connection, world: &World, parts: &Parts) -> Record {
         },
         (false, _) => SeriesKey { reporter: Reporter::Source, source: own, ..SeriesKey::default() },
     };
-    let line = shared.log.is_some().then(|| Box::new(line(connection, world, parts)));
+    let logged = shared.log.is_some() || world.logs(connection.role).is_some();
+    let line = logged.then(|| Box::new(line(connection, world, parts)));
     Record { key: SeriesKey { protocol, ..key }, line, ..Record::default() }
 }
 
@@ -224,6 +245,7 @@ fn line(connection: &Connection, world: &World, parts: &Parts) -> Line {
         upstream: None,
         termination: Details::None,
         transport_failure: None,
+        kept: None,
         provenance: Provenance { snapshot: Some(world.snapshot), rule: None },
     }
 }
@@ -297,6 +319,9 @@ fn pass_back(
     }
     if introduced {
         world.introduction.write(&mut head.headers);
+    }
+    if let Some(kept) = exchange.record.line.as_mut().and_then(|line| line.kept.as_mut()) {
+        kept.answer(&head.headers);
     }
     head.version = Version::default();
     exchange.record.key.status = head.status.as_u16();

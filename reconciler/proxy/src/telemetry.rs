@@ -1,7 +1,10 @@
 //! What is told of requests: `record` is what happened to one, `metrics` counts it under Istio's labels, `log` writes
-//! it down. `names` gives every label a number once, so that no request formats one; `peer` says who is at the other end.
+//! it down; `trace` beside this folder tells collectors of it. `names` gives every label a number once, so that no request formats one; `peer` says who is at the other end.
 
 pub(crate) mod counters;
+pub(crate) mod files;
+mod filter;
+mod format;
 mod json;
 pub(crate) mod log;
 pub(crate) mod metrics;

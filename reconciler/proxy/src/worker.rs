@@ -17,14 +17,17 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::balance::Draws;
+use crate::config::Patience;
 use crate::drain::Drains;
 use crate::limits::Gauge;
 use crate::listen::{Listening, accept_all};
 use crate::telemetry::counters::Counters;
+use crate::telemetry::files::Writers;
 use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Shard;
 use crate::telemetry::names::{Labels, NameId};
 use crate::tls::Inward;
+use crate::trace::export::{Spans, send_all};
 use crate::world::World;
 
 /// What all workers share.
@@ -43,7 +46,15 @@ pub(crate) struct Shared {
     pub(crate) drains: Drains,
     /// Connections from below.
     pub(crate) connections: Arc<Gauge>,
+    /// How many of them there may be.
+    pub(crate) connections_max: u32,
+    /// How long clients may take.
+    pub(crate) patience: Patience,
     pub(crate) log: Option<Log>,
+    /// Those who write the mesh's logs.
+    pub(crate) writers: Writers,
+    /// Spans on their way to collectors.
+    pub(crate) spans: Spans,
     /// Where the proxy is, if its command line says.
     pub(crate) locality: Option<Text>,
     /// How many threads serve.
@@ -103,6 +114,9 @@ impl Workers {
 }
 
 async fn work(worker: Arc<Worker>, mut tasks: UnboundedReceiver<Arc<Listening>>) {
+    if worker.index == 0 {
+        tokio::spawn(send_all(worker.clone()));
+    }
     while let Some(listening) = tasks.recv().await {
         tokio::spawn(accept_all(worker.clone(), listening));
     }

@@ -18,10 +18,12 @@ use taut_snapshot::object::{
 use taut_snapshot::{BadSnapshot, Digest, Objects, Text, view_of};
 
 use crate::config::Role;
+use crate::telemetry::files::Logs;
 use crate::telemetry::names::{Labels, NameId, ServiceName, Workload};
 use crate::telemetry::peer::Introduction;
 use crate::tls::{Ending, HTTP, gateway_config};
 use crate::token::Tokens;
+use crate::trace::Tracer;
 use crate::upstream::Upstream;
 use crate::worker::Shared;
 
@@ -65,6 +67,10 @@ pub(crate) struct World {
     certificates: Vec<Vec<Option<Shown>>>,
     /// Which tokens it takes.
     pub(crate) tokens: Option<Tokens>,
+    /// How requests are traced: those that it sends, and those that it takes.
+    pub(crate) tracers: [Option<Arc<Tracer>>; 2],
+    /// Where requests are logged: those that it sends, and those that it takes.
+    logs: [Option<Arc<Logs>>; 2],
     /// Which workload this is, to metrics.
     pub(crate) workload: NameId,
     /// What it says of itself to other proxies.
@@ -133,6 +139,8 @@ impl World {
         let tokens = tables.tokens.as_ref().map(|set| Tokens::new(set, known)).transpose().map_err(in_view)?;
         let stand_ins = stand_ins(&tables, place.roles).map_err(in_view)?;
         let certificates = certificates(&tables, before).map_err(in_view)?;
+        let logs = |server: bool| Logs::open(tables.logs(server), &shared.writers).map_err(in_view);
+        let logs = [logs(false)?, logs(true)?];
         let workload = Workload::new(&tables.view.namespace, &tables.view.name, &tables.view.labels);
         let world = World {
             snapshot,
@@ -153,12 +161,24 @@ impl World {
             chosen: chosen(&tables),
             certificates,
             tokens,
+            tracers: [false, true].map(|server| {
+                let (tracing, cluster) = tables.tracing(server)?;
+                let upstream = &upstreams[cluster.0 as usize];
+                let mesh = &tables.mesh.trust_domain;
+                Some(Arc::new(Tracer::new(tracing, upstream, &workload, place.name, mesh, server)))
+            }),
+            logs,
             introduction: Introduction::new(place.name, &workload),
             workload: shared.labels.workloads.number(workload),
             upstreams,
             tables,
         };
         Ok((world, fresh))
+    }
+
+    /// Where what comes in at a bind is logged.
+    pub(crate) fn logs(&self, role: Role) -> Option<&Arc<Logs>> {
+        self.logs[usize::from(matches!(role, Role::Inbound { .. }))].as_ref()
     }
 
     /// A cluster.

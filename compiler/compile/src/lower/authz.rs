@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use taut_model::{Client, LabelSet, governing, policies_of};
+use taut_model::policies_of;
 use taut_resources::{Action, At, AuthorizationPolicy, AuthzSource, Condition, ExtAuthzHttp, Operation};
 use taut_snapshot::Text;
 use taut_snapshot::format::codec::{Blob, Link};
@@ -86,17 +86,7 @@ impl Lowering<'_, '_> {
                 }
                 (None, None) => return None,
             };
-        let (of, host) = service.split_once('/').map_or((None, service.as_str()), |(of, host)| (Some(of), host));
-        let host: Text = host.to_ascii_lowercase().into();
-        let id = match of {
-            Some(of) => *mesh.services_of(&host).iter().find(|id| mesh.service(**id).namespace == of)?,
-            None => mesh.service_named(&host, namespace)?,
-        };
-        let service = mesh.service(id);
-        let port = service.port(port.value.0)?;
-        let labels = LabelSet::new();
-        let asks = Client { namespace, labels: &labels, gateway: "mesh" };
-        let clusters = self.clusters(id, port, &governing(mesh, service, namespace), &asks);
+        let clusters = self.provider_clusters(service, port.value.0, namespace)?;
         let on = |flag: Option<At<bool>>| flag.is_some_and(|flag| flag.value);
         Some(Authorizer {
             name: name.clone(),

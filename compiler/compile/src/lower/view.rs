@@ -82,6 +82,7 @@ impl<'r> Lowering<'_, 'r> {
             other_ports: mode(modes.workload),
             policies: self.policies(namespace, labels),
             tokens: self.tokens(namespace, labels),
+            telemetry: self.telemetry(namespace, labels),
             listeners: Vec::new(),
             egress: None,
             egress_ports: Vec::new(),

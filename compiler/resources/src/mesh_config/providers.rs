@@ -1,11 +1,13 @@
 //! Extension providers: who is told of requests, and who is asked about them (semantics.md §11.6, §12).
 
-use taut_source::Text;
+use taut_source::{Node, Text};
 
 use crate::DurationOrZero;
 use crate::grammar::{HOST_AND_PORT, PROVIDER_SERVICE};
-use crate::message::message;
-use crate::read::{At, Labels};
+use crate::log_format::parse_log_format;
+use crate::message::{keyword, message};
+use crate::read::{At, Labels, Named, Reader};
+use crate::rules;
 use crate::scalar::{FreeForm, Port};
 
 message! {
@@ -18,23 +20,23 @@ message! {
         /// Is asked by gRPC.
         envoy_ext_authz_grpc: Option<ExtAuthzGrpc> = "envoyExtAuthzGrpc";
         /// Gets traces.
-        zipkin: Option<ServiceProvider> = "zipkin", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
+        zipkin: Option<ZipkinProvider> = "zipkin";
         /// Gets traces.
-        lightstep: Option<ServiceProvider> = "lightstep", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
+        lightstep: Option<ServiceProvider> = "lightstep", refused("send traces to an `opentelemetry` provider");
         /// Gets traces.
-        datadog: Option<ServiceProvider> = "datadog", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
+        datadog: Option<ServiceProvider> = "datadog", refused("send traces to an `opentelemetry` provider");
         /// Gets everything.
         stackdriver: Option<FreeForm> = "stackdriver", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
         /// Gets traces.
-        opencensus: Option<ServiceProvider> = "opencensus", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
+        opencensus: Option<ServiceProvider> = "opencensus", refused("send traces to an `opentelemetry` provider");
         /// Gets traces.
-        skywalking: Option<ServiceProvider> = "skywalking", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
+        skywalking: Option<ServiceProvider> = "skywalking", refused("send traces to an `opentelemetry` provider");
         /// Gets traces.
-        opentelemetry: Option<ServiceProvider> = "opentelemetry", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
+        opentelemetry: Option<OpenTelemetryProvider> = "opentelemetry";
         /// Fetches metrics.
         prometheus: Option<FreeForm> = "prometheus", inert("every proxy serves its metrics to whoever fetches them");
         /// A file of the proxy.
-        envoy_file_access_log: Option<FreeForm> = "envoyFileAccessLog", inert("`accessLogFile` says where the access log goes");
+        envoy_file_access_log: Option<FileLog> = "envoyFileAccessLog";
         /// Gets a log of requests.
         envoy_http_als: Option<ServiceProvider> = "envoyHttpAls", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
         /// Gets a log of connections.
@@ -58,6 +60,93 @@ message! {
         /// Both in one, the old way.
         address: Option<At<Text>> = "address", is(HOST_AND_PORT);
     }
+}
+
+keyword! {
+    /// In which headers a trace goes on.
+    pub enum TraceContext {
+        /// B3.
+        B3 = "USE_B3";
+        /// B3, and W3C's beside it.
+        B3AndW3c = "USE_B3_WITH_W3C_PROPAGATION";
+    }
+}
+
+message! {
+    /// A collector of traces that speaks Zipkin.
+    pub struct ZipkinProvider {
+        /// The service.
+        service: At<Text> = "service", is(PROVIDER_SERVICE);
+        /// Its port.
+        port: At<Port> = "port";
+        /// The longest path in a span; 256 if missing.
+        max_tag_length: Option<At<u32>> = "maxTagLength";
+        /// Whether ids are of 64 bits.
+        enable64bit_trace_id: Option<At<bool>> = "enable64bitTraceId", refused("ids of 128 bits are known to every Zipkin: leave it out");
+        /// Where spans go; `/api/v2/spans` if missing.
+        path: Option<At<Text>> = "path";
+        /// The most that it may take.
+        timeout: Option<At<DurationOrZero>> = "timeout", refused("spans wait in a queue of their own, and for five seconds at most: leave it out");
+        /// Headers for it.
+        headers: Vec<FreeForm> = "headers", refused("let a gateway in front of the collector write them");
+        /// In which headers a trace goes on.
+        trace_context_option: Option<At<TraceContext>> = "traceContextOption";
+    }
+}
+
+message! {
+    /// A collector of traces that speaks OTLP: gRPC, or HTTP if that is here.
+    pub struct OpenTelemetryProvider {
+        /// The service.
+        service: At<Text> = "service", is(PROVIDER_SERVICE);
+        /// Its port.
+        port: At<Port> = "port";
+        /// The longest path in a span; 256 if missing.
+        max_tag_length: Option<At<u32>> = "maxTagLength";
+        /// Over HTTP.
+        http: Option<OtlpHttp> = "http";
+        /// Over gRPC.
+        grpc: Option<FreeForm> = "grpc", refused("spans wait in a queue of their own, and for five seconds at most: leave it out");
+        /// What a span says of where it is from.
+        resource_detectors: Option<FreeForm> = "resourceDetectors", refused("write `customTags` in a Telemetry");
+        /// Who samples.
+        dynatrace_sampler: Option<FreeForm> = "dynatraceSampler", refused("write `randomSamplingPercentage` in a Telemetry");
+    }
+}
+
+message! {
+    /// OTLP over HTTP.
+    pub struct OtlpHttp {
+        /// Where spans go.
+        path: At<Text> = "path", chars(1..);
+        /// The most that it may take.
+        timeout: Option<At<DurationOrZero>> = "timeout", refused("spans wait in a queue of their own, and for five seconds at most: leave it out");
+        /// Headers for it.
+        headers: Vec<FreeForm> = "headers", refused("let a gateway in front of the collector write them");
+    }
+}
+
+message! {
+    /// A file that requests are logged in.
+    pub struct FileLog {
+        /// Its path; `/dev/stdout` if missing.
+        path: Option<At<Text>> = "path";
+        /// How a line is written.
+        log_format: Option<FileLogFormat> = "logFormat";
+        /// Whether what there is none of is left out.
+        omit_empty_values: Option<At<bool>> = "omitEmptyValues", refused("what there is none of is written as `-`, or as `null` in JSON");
+    }
+}
+
+message! {
+    /// How a line is written.
+    pub struct FileLogFormat {
+        /// As text.
+        text: Option<At<Text>> = "text";
+        /// As JSON: each key, and the format of its value.
+        labels: Option<Named<At<Text>>> = "labels";
+    }
+    where exactly_one("text", "labels"), check(FileLogFormat::check);
 }
 
 message! {
@@ -123,5 +212,28 @@ message! {
         clear_route_cache: Option<At<bool>> = "clearRouteCache";
         /// How much of the body it sees.
         include_request_body_in_check: Option<AuthzBody> = "includeRequestBodyInCheck", refused("bodies are not shown: let the service ask for what it needs in headers");
+    }
+}
+
+impl ExtensionProvider {
+    /// Whether spans can be sent to it.
+    #[must_use]
+    pub fn takes_traces(&self) -> bool {
+        self.zipkin.is_some() || self.opentelemetry.is_some()
+    }
+}
+
+impl FileLogFormat {
+    fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
+        let labels = self.labels.iter().flat_map(|labels| &labels.0);
+        self.text.iter().chain(labels.map(|(_, format)| format)).for_each(|format| check_format(format, cx));
+    }
+}
+
+/// Reports a format of which a part is not known.
+pub(super) fn check_format(format: &At<Text>, cx: &mut Reader<'_>) {
+    if let Err(why) = parse_log_format(format) {
+        let help = "take it away, or write one of the commands of Istio's own format";
+        cx.say(&rules::UNSUPPORTED_VALUE, format.span, why, help);
     }
 }

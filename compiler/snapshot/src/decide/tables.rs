@@ -12,7 +12,8 @@ use super::route::{ClusterId, Forwarding, Router, ToDo};
 use crate::format::codec::Link;
 use crate::object::{
     Authorizer, Certificate, Cluster, ClusterRef, ClusterSet, ClusterTls, ConnectionTable, EgressPort, HostTable,
-    Layer, Mesh, OutsideTls, Protocol, Retry, RouteTable, ServerTls, Service, Target, TlsTerms, TokenSet, View,
+    Layer, LogFile, Mesh, OutsideTls, Protocol, Retry, RouteTable, ServerTls, Service, Target, Telemetry, TlsTerms,
+    TokenSet, Tracing, View,
 };
 use crate::snapshot::{BadSnapshot, Objects, base_of, services_of};
 use crate::{Digest, Text};
@@ -32,6 +33,10 @@ pub struct Tables {
     authorizers: Vec<(Authorizer, ClusterId)>,
     /// Which tokens it takes; it looks at none if missing.
     pub tokens: Option<TokenSet>,
+    /// What is told of its requests.
+    pub telemetry: Option<Telemetry>,
+    /// Where spans go, of the client's side and of the server's.
+    exporters: [Option<ClusterId>; 2],
     /// What it listens to as a gateway.
     pub listeners: Vec<GatewayListener>,
     clusters: Vec<Cluster>,
@@ -198,6 +203,14 @@ impl Tables {
             None => Policies::default(),
         };
         let tokens = view.tokens.map(|link| objects.read(link)).transpose()?;
+        let telemetry = view.telemetry.map(|link| objects.read(link)).transpose()?;
+        let mut exporter = |tracing: Option<&Tracing>| {
+            tracing.map(|it| loader.cluster(it.exporter.clusters, &Text::default())).transpose()
+        };
+        let exporters = match &telemetry {
+            Some(it) => [exporter(it.client.as_ref())?, exporter(it.server.as_ref())?],
+            None => [None, None],
+        };
         let listeners = view.listeners.iter().map(|link| loader.listener(*link)).collect::<Result<_, _>>()?;
         let Loader { clusters, cluster_digests, chains, routers, router_digests, .. } = loader;
         let listen = Listeners::new(&services, &scopes, &chains);
@@ -208,6 +221,8 @@ impl Tables {
             policies,
             authorizers,
             tokens,
+            telemetry,
+            exporters,
             listeners,
             clusters,
             cluster_digests,
@@ -242,6 +257,24 @@ impl Tables {
     #[must_use]
     pub fn authorizer(&self, name: &str) -> Option<(&Authorizer, ClusterId)> {
         self.authorizers.iter().find(|(it, _)| it.name == name).map(|(it, cluster)| (it, *cluster))
+    }
+
+    /// How requests are traced on the client's side, or the server's, and where spans go.
+    #[must_use]
+    pub fn tracing(&self, server: bool) -> Option<(&Tracing, ClusterId)> {
+        let telemetry = self.telemetry.as_ref()?;
+        let tracing = if server { &telemetry.server } else { &telemetry.client };
+        Some((tracing.as_ref()?, self.exporters[usize::from(server)]?))
+    }
+
+    /// Where the requests of the client's side are logged, or of the server's.
+    #[must_use]
+    pub fn logs(&self, server: bool) -> &[LogFile] {
+        match &self.telemetry {
+            Some(it) if server => &it.server_logs,
+            Some(it) => &it.client_logs,
+            None => &[],
+        }
     }
 
     /// The cluster that traffic for unknown hosts goes through, if it passes and goes through one.

@@ -1,6 +1,6 @@
 //! A view: what one class of workloads needs of the snapshot.
 
-use super::{ClusterSet, Layer, Links, Listener, Mesh, PolicySet, Protocol, TokenSet};
+use super::{ClusterSet, Layer, Links, Listener, Mesh, PolicySet, Protocol, Telemetry, TokenSet};
 use crate::format::codec::{Link, choice, record};
 use crate::{Digest, Text};
 
@@ -39,6 +39,8 @@ record! {
         pub port_modes: Vec<PortMode> = 18,
         /// Whether it may also call the services of the root's `base`, where no layer of its own has the host.
         pub has_base: bool = 19,
+        /// What is told of its requests, beside the metrics that it shows; nothing if missing.
+        pub telemetry: Option<Link<Telemetry>> = 20,
     }
 }
 
@@ -119,6 +121,7 @@ impl Links for View {
         links.extend(super::digests(self.policies));
         links.extend(super::digests(self.listeners.iter().copied()));
         links.extend(super::digests(self.tokens));
+        links.extend(super::digests(self.telemetry));
         links.extend(super::digests(self.egress.iter().filter_map(|egress| egress.through)));
         links.extend(self.egress_ports.iter().flat_map(|port| super::digests(port.layers.iter().copied())));
         links

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use taut_proxy::capture::{put_up, take_down};
-use taut_proxy::{AccessLog, Addresses, Bind, DrainConfig, Following, ProxyConfig, Role, run as run_proxy};
+use taut_proxy::{AccessLog, Addresses, Bind, DrainConfig, Following, Patience, ProxyConfig, Role, run as run_proxy};
 use tokio::sync::watch;
 
 use crate::args::{Format, LogFormat, Proxy};
@@ -82,6 +83,7 @@ pub(crate) fn run(args: Proxy, output: &mut Output) -> Result<ExitCode, Failure>
 }
 
 async fn proxy(args: Proxy, output: &mut Output, shutdown: watch::Receiver<bool>) -> Result<(), Failure> {
+    allow_all_descriptors();
     let identity = identity::obtain(&args.identity, &args.state, &shutdown).await?;
     let binds = args.inbound.into_iter().map(|it| it.0);
     let binds = binds.chain(args.outbound.into_iter().map(|it| it.0)).chain(args.gateway.into_iter().map(|it| it.0));
@@ -105,6 +107,7 @@ async fn proxy(args: Proxy, output: &mut Output, shutdown: watch::Receiver<bool>
             .as_deref()
             .map(|path| access_log(path, args.access_log_format, args.access_log_provenance))
             .transpose()?,
+        patience: Patience::USUAL,
     };
     let connect = ToReconciler::new(args.reconciler, &identity)?;
     let following = Following { state: args.state.join("snapshots"), connect };
@@ -136,6 +139,14 @@ async fn proxy(args: Proxy, output: &mut Output, shutdown: watch::Receiver<bool>
     let undone = captured.map_or(Ok(()), |_| take_down());
     ran?;
     Ok(undone?)
+}
+
+/// Takes as many descriptors as the system allows: what a process begins with is for programs that know no more than 1024.
+fn allow_all_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, "the limit of descriptors stays as it is");
+    }
 }
 
 fn access_log(path: &Path, format: LogFormat, provenance: bool) -> Result<AccessLog, Failure> {

@@ -73,6 +73,7 @@ pub fn mesh(workloads: &[&str], mark: u32) -> Snapshot {
             policies: None,
             listeners: vec![],
             tokens: None,
+            telemetry: None,
             egress: None,
             egress_ports: vec![],
             port_modes: vec![],

@@ -11,6 +11,10 @@ impl Counter {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
     pub(crate) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -52,6 +56,10 @@ counters! {
     connections_for_nobody,
     #[doc = "Connections closed because the client was too slow"]
     slow_clients,
+    #[doc = "Connections closed because the client sent more than anybody could use: resets, headers without an end"]
+    flooding_clients,
+    #[doc = "Times that what a client sent was no HTTP, or too long: its connection is closed, or the request refused"]
+    broken_clients,
     #[doc = "Connections made to upstreams"]
     upstream_connections,
     #[doc = "Connections to upstreams that failed"]
@@ -74,4 +82,8 @@ counters! {
     audited,
     #[doc = "Lines of the access log dropped because the writer was behind"]
     log_drops,
+    #[doc = "Spans that collectors have taken"]
+    spans,
+    #[doc = "Spans dropped because too many waited, or because a collector did not take them"]
+    span_drops,
 }

@@ -5,15 +5,18 @@
 
 use std::fmt::{self, Display, Write as _};
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderValue, Version};
+use taut_snapshot::object::LogFormat;
 
 use super::counters::Counter;
 use super::record::{Line, Record};
-use crate::config::{AccessLog, LogFormat};
+use crate::config::{AccessLog, LogFormat as OwnFormat};
+use crate::worker::Shared;
 
 /// The most lines that wait for the writer: about 4 MiB of records.
 const WAITING_MAX: usize = 8_192;
@@ -31,7 +34,8 @@ pub(crate) struct Entry {
 }
 
 enum Message {
-    Entry(Box<Entry>),
+    /// In this format; in the log's own if none.
+    Entry(Arc<Entry>, Option<Arc<LogFormat>>),
     /// Answered when everything before it is written.
     Flush(SyncSender<()>),
 }
@@ -48,9 +52,9 @@ impl Log {
     }
 
     /// Hands a record over; drops it if the writer is behind.
-    pub(crate) fn write(&self, entry: Entry, drops: &Counter) {
+    pub(crate) fn write(&self, entry: Arc<Entry>, format: Option<Arc<LogFormat>>, drops: &Counter) {
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
-            self.queue.try_send(Message::Entry(Box::new(entry)))
+            self.queue.try_send(Message::Entry(entry, format))
         {
             drops.add_one();
         }
@@ -65,16 +69,33 @@ impl Log {
     }
 }
 
+/// Writes down what happened, wherever somebody wants it: on the proxy's command line, or in the mesh.
+pub(crate) fn tell(shared: &Shared, entry: Entry) {
+    let Some(line) = &entry.record.line else { return };
+    let logs = line.kept.as_ref().map(|kept| kept.logs.clone());
+    if shared.log.is_none() && logs.is_none() {
+        return; // it is there for a span
+    }
+    let entry = Arc::new(entry);
+    if let Some(log) = &shared.log {
+        log.write(entry.clone(), None, &shared.counters.log_drops);
+    }
+    if let Some(logs) = logs {
+        logs.write(&entry, &shared.counters);
+    }
+}
+
 fn write_all(mut log: AccessLog, waiting: &Receiver<Message>) {
     let mut text = String::new();
     let mut next = waiting.recv().ok();
     while let Some(message) = next {
         match message {
-            Message::Entry(entry) => {
+            Message::Entry(entry, format) => {
                 text.clear();
-                match log.format {
-                    LogFormat::Text => line(&mut text, &entry, log.provenance),
-                    LogFormat::Json => super::json::line(&mut text, &entry, log.provenance),
+                match (format, log.format) {
+                    (Some(format), _) => super::format::line(&mut text, &entry, &format),
+                    (None, OwnFormat::Text) => line(&mut text, &entry, log.provenance),
+                    (None, OwnFormat::Json) => super::json::line(&mut text, &entry, log.provenance),
                 }
                 // A log that cannot be written must not stop the proxy; the next line tries again.
                 let _ = log.to.write_all(text.as_bytes());
@@ -132,7 +153,7 @@ fn line(out: &mut String, entry: &Entry, provenance: bool) {
 }
 
 /// The protocol, as Envoy names it.
-pub(super) fn version(version: Version) -> &'static str {
+pub(crate) fn version(version: Version) -> &'static str {
     match version {
         Version::HTTP_2 => "HTTP/2",
         Version::HTTP_10 => "HTTP/1.0",
@@ -159,7 +180,7 @@ impl<T: Display> Display for OrDash<T> {
 }
 
 /// A text of the client's, which must not end the quotes or the line.
-struct Quoted<'t>(&'t str);
+pub(super) struct Quoted<'t>(pub(super) &'t str);
 
 impl Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -208,7 +229,7 @@ fn civil(days: u64) -> (u64, u64, u64) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::{Arc, Mutex};
 
     use http::Method;
@@ -218,7 +239,7 @@ mod tests {
     use crate::telemetry::metrics::SeriesKey;
     use crate::telemetry::record::{Details, Flags, Provenance, UpstreamLine};
 
-    fn entry() -> Entry {
+    pub(in crate::telemetry) fn entry() -> Entry {
         let line = Line {
             start: UNIX_EPOCH + Duration::from_millis(1_709_210_096_007),
             method: Some(Method::GET),
@@ -240,6 +261,7 @@ mod tests {
             }),
             termination: Details::None,
             transport_failure: None,
+            kept: None,
             provenance: Provenance { snapshot: Some(Digest([1; 32])), rule: Some((Digest([2; 32]), 3)) },
         };
         let record = Record {
@@ -285,10 +307,10 @@ mod tests {
         }
         let kept = Kept::default();
         let log =
-            Log::start(AccessLog { to: Box::new(kept.clone()), format: LogFormat::Text, provenance: false }).unwrap();
+            Log::start(AccessLog { to: Box::new(kept.clone()), format: OwnFormat::Text, provenance: false }).unwrap();
         let drops = Counter::default();
         for _ in 0..100 {
-            log.write(entry(), &drops);
+            log.write(Arc::new(entry()), None, &drops);
         }
         log.flush();
         let lines = kept.0.lock().unwrap().iter().filter(|byte| **byte == b'\n').count();

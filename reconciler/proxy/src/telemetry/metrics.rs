@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use taut_snapshot::object::{Metric, TagFrom, TagRule, Telemetry};
+
 use super::names::{Labels, NameId};
 use super::record::Flags;
 
@@ -192,6 +194,11 @@ impl Counted {
         self.sum += histogram.sum.load(Ordering::Relaxed);
     }
 
+    fn join(&mut self, other: &Counted) {
+        self.buckets.iter_mut().zip(other.buckets).for_each(|(sum, bucket)| *sum += bucket);
+        self.sum += other.sum;
+    }
+
     fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
@@ -209,7 +216,11 @@ impl Counted {
 }
 
 /// The standard metrics of all workers together, in Prometheus's text format.
-pub(crate) fn render<'s>(shards: impl IntoIterator<Item = &'s Shard>, labels: &Labels) -> String {
+pub(crate) fn render<'s>(
+    shards: impl IntoIterator<Item = &'s Shard>,
+    labels: &Labels,
+    rules: MetricRules<'_>,
+) -> String {
     let mut http: BTreeMap<SeriesKey, [Counted; 3]> = BTreeMap::new();
     let mut tcp: BTreeMap<SeriesKey, [u64; 4]> = BTreeMap::new();
     for shard in shards {
@@ -224,32 +235,63 @@ pub(crate) fn render<'s>(shards: impl IntoIterator<Item = &'s Shard>, labels: &L
             sums.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part.load(Ordering::Relaxed));
         });
     }
-    let http: Vec<(String, [Counted; 3])> =
-        http.into_iter().map(|(key, sums)| (label_text(&key, labels), sums)).collect();
-    let tcp: Vec<(String, [u64; 4])> = tcp.into_iter().map(|(key, sums)| (label_text(&key, labels), sums)).collect();
-
     let mut out = String::new();
+    let text = |key: &SeriesKey, metric: Metric| rules.labels(key, &metric, labels);
     head(&mut out, "istio_requests_total", "counter");
-    for (labels, [duration, ..]) in &http {
-        line(&mut out, "istio_requests_total", "", labels, duration.count());
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for (key, [duration, ..]) in &http {
+        text(key, Metric::Requests).into_iter().for_each(|text| *counts.entry(text).or_default() += duration.count());
     }
-    for (index, name) in
-        ["istio_request_duration_milliseconds", "istio_request_bytes", "istio_response_bytes"].into_iter().enumerate()
-    {
-        head(&mut out, name, "histogram");
-        http.iter().for_each(|(labels, sums)| sums[index].render(&mut out, name, labels));
-    }
-    let names = [
-        "istio_tcp_connections_opened_total",
-        "istio_tcp_connections_closed_total",
-        "istio_tcp_sent_bytes_total",
-        "istio_tcp_received_bytes_total",
+    counts.iter().for_each(|(labels, count)| line(&mut out, "istio_requests_total", "", labels, count));
+    let histograms = [
+        ("istio_request_duration_milliseconds", Metric::Duration),
+        ("istio_request_bytes", Metric::RequestBytes),
+        ("istio_response_bytes", Metric::ResponseBytes),
     ];
-    for (index, name) in names.into_iter().enumerate() {
+    for (index, (name, metric)) in histograms.into_iter().enumerate() {
+        head(&mut out, name, "histogram");
+        let mut alike: BTreeMap<String, Counted> = BTreeMap::new();
+        for (key, sums) in &http {
+            let text = text(key, metric.clone());
+            text.into_iter().for_each(|text| alike.entry(text).or_default().join(&sums[index]));
+        }
+        alike.iter().for_each(|(labels, sum)| sum.render(&mut out, name, labels));
+    }
+    let counters = [
+        ("istio_tcp_connections_opened_total", Metric::TcpOpened),
+        ("istio_tcp_connections_closed_total", Metric::TcpClosed),
+        ("istio_tcp_sent_bytes_total", Metric::TcpSent),
+        ("istio_tcp_received_bytes_total", Metric::TcpReceived),
+    ];
+    for (index, (name, metric)) in counters.into_iter().enumerate() {
         head(&mut out, name, "counter");
-        tcp.iter().for_each(|(labels, sums)| line(&mut out, name, "", labels, sums[index]));
+        let mut alike: BTreeMap<String, u64> = BTreeMap::new();
+        for (key, sums) in &tcp {
+            let text = text(key, metric.clone());
+            text.into_iter().for_each(|text| *alike.entry(text).or_default() += sums[index]);
+        }
+        alike.iter().for_each(|(labels, sum)| line(&mut out, name, "", labels, sum));
     }
     out
+}
+
+/// What the mesh wants different of the standard metrics. It changes what is shown, not what is counted: series that differ
+/// in labels alone that are taken away are added up.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct MetricRules<'t>(pub(crate) Option<&'t Telemetry>);
+
+impl MetricRules<'_> {
+    /// The labels of a series in one metric; none if that is not shown.
+    fn labels(self, key: &SeriesKey, metric: &Metric, labels: &Labels) -> Option<String> {
+        let rule = self.0.and_then(|it| {
+            let of_side = if key.reporter == Reporter::Source { &it.client_metrics } else { &it.server_metrics };
+            of_side.iter().find(|rule| rule.metric == *metric)
+        });
+        if rule.is_some_and(|rule| rule.disabled) {
+            return None;
+        }
+        Some(label_text(key, labels, rule.map_or(&[], |rule| &rule.tags)))
+    }
 }
 
 /// The line before a metric.
@@ -272,8 +314,8 @@ fn thousandths(value: u64) -> String {
     }
 }
 
-/// Every label of Istio's, in Istio's order. What is not known is `unknown`.
-fn label_text(key: &SeriesKey, labels: &Labels) -> String {
+/// Every label of Istio's, in Istio's order, as the mesh wants them. What is not known is `unknown`.
+fn label_text(key: &SeriesKey, labels: &Labels, rules: &[TagRule]) -> String {
     let (source, destination) =
         (labels.workloads.value(key.source.workload), labels.workloads.value(key.destination.workload));
     let (from, to) =
@@ -323,6 +365,21 @@ fn label_text(key: &SeriesKey, labels: &Labels) -> String {
         pairs.extend([("response_code", status.as_str()), ("grpc_response_status", grpc_status.as_str())]);
     }
     pairs.extend([("response_flags", flags.as_str()), ("connection_security_policy", security)]);
+    let own = pairs.clone();
+    for rule in rules {
+        let value = match &rule.value {
+            None => {
+                pairs.retain(|(name, _)| *name != rule.name);
+                continue;
+            }
+            Some(TagFrom::Literal(text)) => text.as_str(),
+            Some(TagFrom::Label(from)) => own.iter().find(|(name, _)| *name == from).map_or("", |(_, value)| value),
+        };
+        match pairs.iter_mut().find(|(name, _)| *name == rule.name) {
+            Some(pair) => pair.1 = value,
+            None => pairs.push((&rule.name, value)),
+        }
+    }
     let mut out = String::new();
     for (index, (name, value)) in pairs.into_iter().enumerate() {
         let value = if value.is_empty() && name != "grpc_response_status" { "unknown" } else { value };
@@ -370,7 +427,7 @@ mod tests {
     fn labels_are_istios() {
         let labels = Labels::default();
         assert_eq!(
-            label_text(&key(&labels), &labels).replace(',', "\n"),
+            label_text(&key(&labels), &labels, &[]).replace(',', "\n"),
             r#"reporter="destination"
 source_workload="frontend-v1"
 source_canonical_service="frontend"
@@ -407,7 +464,7 @@ connection_security_policy="mutual_tls""#
         one.request(&key, Duration::from_micros(700), 0, 10);
         two.request(&key, Duration::from_millis(30), 5, 20);
         two.request(&SeriesKey { status: 503, ..key }, Duration::from_millis(1), 0, 0);
-        let text = render([&one, &two], &labels);
+        let text = render([&one, &two], &labels, MetricRules::default());
         let value = |start: &str, with: &str| -> Vec<&str> {
             let lines = text.lines().filter(|line| line.starts_with(start) && line.contains(with));
             lines.filter_map(|line| line.rsplit(' ').next()).collect()
@@ -421,6 +478,37 @@ connection_security_policy="mutual_tls""#
         assert_eq!(buckets.len(), 20);
         assert_eq!(value("istio_response_bytes_sum", ok), ["30"]);
         assert!(text.contains("le=\"0.5\"") && text.contains("le=\"3600000\"") && text.contains("le=\"+Inf\""));
+    }
+
+    #[test]
+    fn series_that_differ_in_what_is_taken_away_are_one() {
+        let labels = Labels::default();
+        let shard = Shard::default();
+        let key = key(&labels);
+        shard.request(&key, Duration::from_millis(1), 0, 0);
+        shard.request(&SeriesKey { status: 503, ..key }, Duration::from_millis(2), 0, 0);
+        let rule = |metric| {
+            let tag = TagRule { name: "response_code".into(), value: None };
+            taut_snapshot::object::MetricRule { metric, disabled: false, tags: vec![tag] }
+        };
+        let telemetry = Telemetry {
+            client: None,
+            server: None,
+            client_logs: vec![],
+            server_logs: vec![],
+            client_metrics: vec![],
+            server_metrics: vec![rule(Metric::Requests), rule(Metric::Duration)],
+        };
+        let text = render([&shard], &labels, MetricRules(Some(&telemetry)));
+        let of = |start: &str| {
+            let lines = text.lines().filter(|line| line.starts_with(start));
+            lines.filter_map(|line| line.rsplit(' ').next()).collect::<Vec<&str>>()
+        };
+        assert_eq!(of("istio_requests_total{"), ["2"]);
+        assert_eq!(
+            (of("istio_request_duration_milliseconds_sum"), of("istio_request_bytes_count").len()),
+            (vec!["3"], 2)
+        );
     }
 
     #[test]

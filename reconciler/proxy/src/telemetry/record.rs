@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use http::{HeaderMap, HeaderValue, Method, Version, header};
 use taut_snapshot::{Digest, Text};
 
+use super::files::Kept;
 use super::metrics::SeriesKey;
 
 /// Envoy's response flags (semantics.md §12.4), as a set.
@@ -136,6 +137,8 @@ pub(crate) struct Line {
     pub(crate) termination: Details,
     /// Why the connection to the upstream failed.
     pub(crate) transport_failure: Option<String>,
+    /// What the mesh's logs want of it; nothing if there are none.
+    pub(crate) kept: Option<Kept>,
     pub(crate) provenance: Provenance,
 }
 

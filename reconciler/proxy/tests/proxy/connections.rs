@@ -377,7 +377,7 @@ spec:
     assert_eq!(talk(proxy.address()).await, "said:hi", "an address of its own");
 }
 
-const GATEWAY: &str = "apiVersion: networking.istio.io/v1
+pub(crate) const GATEWAY: &str = "apiVersion: networking.istio.io/v1
 kind: Gateway
 metadata: {name: web, namespace: shop}
 spec:

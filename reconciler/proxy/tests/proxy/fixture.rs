@@ -13,7 +13,7 @@ use rcgen::{
 };
 use taut_delivery::{Refused, Runner};
 use taut_identity::{Credentials, LiveIdentity};
-use taut_proxy::{Bind, DrainConfig, Prepared, Proxy, ProxyConfig, ProxyError, Role};
+use taut_proxy::{Bind, DrainConfig, Patience, Prepared, Proxy, ProxyConfig, ProxyError, Role};
 use taut_snapshot::endpoint::EndpointPort;
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::*;
@@ -363,6 +363,7 @@ impl Case {
             policies: self.policies.map(|policies| objects.insert(&policies)),
             listeners: self.listeners.iter().map(|listener| objects.insert(listener)).collect(),
             tokens: None,
+            telemetry: None,
         };
         let view = objects.insert(&view).digest;
         let views = objects.insert_map([(format!("shop/{}", self.workload).into(), view)].into());
@@ -453,6 +454,7 @@ pub(crate) fn config(workload: &str, roles: &[Role]) -> ProxyConfig {
         trusted_proxies: 0,
         locality: None,
         access_log: None,
+        patience: Patience::USUAL,
     }
 }
 

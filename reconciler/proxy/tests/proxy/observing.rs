@@ -5,6 +5,7 @@ use taut_snapshot::Objects;
 use taut_snapshot::object::*;
 
 use crate::client::{get, get_with, send, send_http2};
+use crate::connections::{activate_with, entry};
 use crate::fixture::*;
 use crate::server::App;
 
@@ -154,4 +155,41 @@ async fn requests_are_written_down_in_json_with_istios_names() {
     }
     assert!(served["duration"].is_u64() && served["start_time"].as_str().unwrap().ends_with('Z'), "{served}");
     assert_eq!((&lines[1]["response_code"], &lines[1]["upstream_host"]), (&502.into(), &serde_json::Value::Null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mesh_says_which_metrics_there_are_and_what_their_labels_say() {
+    let metric = |name: &'static str| async move {
+        let overrides = "
+  metrics:
+  - overrides:
+    - {match: {metric: REQUEST_SIZE, mode: CLIENT}, disabled: true}
+    - {match: {metric: RESPONSE_SIZE, mode: SERVER}, disabled: true}
+    - {match: {metric: REQUEST_COUNT}, tagOverrides: {response_code: {operation: REMOVE}, team: {value: \"'shop'\"}, request_protocol: {value: string(response.code)}, source_app: {value: downstream_peer.namespace}}}
+";
+        let app = App::start("v1").await;
+        let proxy = Running::start("frontend", &[Role::Outbound { port: 9000 }], Issuer::new().identity("frontend"));
+        let telemetry = format!(
+            "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {{name: a, namespace: shop}}\nspec:{overrides}"
+        );
+        let yaml = entry("orders", "10.1.0.1", "HTTP", &[(app.address, "a")]) + &telemetry;
+        activate_with(&proxy, "{}", &yaml, vec![]);
+        for path in ["/", "/", "/status/404"] {
+            get(proxy.address(), "orders.example:9000", path).await;
+        }
+        samples(&proxy, name).await
+    };
+    let counted = metric("istio_requests_total").await;
+    assert_eq!(counted.len(), 2, "{counted:?}");
+    for (at, (code, count)) in [("200", 2), ("404", 1)].into_iter().enumerate() {
+        let line = &counted[at];
+        assert!(
+            line.contains(&format!("request_protocol=\"{code}\"")) && line.ends_with(&format!(" {count}")),
+            "{line}"
+        );
+        assert!(!line.contains("response_code=") && line.contains("team=\"shop\""), "{line}");
+        assert!(line.contains("source_app=\"shop\""), "{line}");
+    }
+    assert_eq!(metric("istio_request_bytes").await, Vec::<String>::new(), "it is off");
+    assert_eq!(metric("istio_response_bytes_count").await.len(), 2, "it is on at this side, with its labels");
 }

@@ -8,8 +8,10 @@ use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use taut_proxy::Role;
 
 use crate::client::{Answer, get_with, send};
+use crate::connections::{GATEWAY, activate_with, entry};
 use crate::fixture::{Issuer, Running};
 use crate::mesh::SHOP;
 use crate::server::App;
@@ -293,4 +295,52 @@ async fn with_two_issuers_one_good_token_is_enough() {
     assert_eq!(get_with(server.address(), "orders", "/", &[("x-second", &two.token(&second))]).await.status, 200);
     let refused = get_with(server.address(), "orders", "/", &[("x-second", "x.y.z")]).await;
     assert_eq!(refused.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_issuer_says_where_its_keys_are() {
+    let signer = Signer::ed();
+    let keys = App::serving_text(Signer::jwks(&[&signer])).await;
+    let uri = format!("http://{}/keys", keys.address);
+    let issuer = App::serving_text(json!({"issuer": "whoever", "jwks_uri": uri}).to_string()).await;
+    let name = format!("http://{}", issuer.address);
+    let (server, _app) = serving(&authentication(&format!("{{issuer: '{name}'}}"))).await;
+    let mut claims = claims();
+    claims["iss"] = name.into();
+    assert_eq!(bearer(&server, &signer.token(&claims)).await.status, 200);
+    assert_eq!((issuer.asked(), keys.asked()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_routes_by_what_a_token_says() {
+    let (one, two, signer) = (App::start("one").await, App::start("two").await, Signer::ed());
+    let gateway = Running::start("web", &[Role::Gateway { port: 80 }], Issuer::new().identity("web"));
+    let yaml = entry("one", "10.1.0.1", "HTTP", &[(one.address, "a")])
+        + &entry("two", "10.1.0.2", "HTTP", &[(two.address, "a")])
+        + GATEWAY
+        + "  - {port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: web, namespace: shop}
+spec:
+  hosts: [shop.example]
+  gateways: [web]
+  http:
+  - match: [{headers: {'@request.auth.claims.groups': {exact: staff}}}]
+    route: [{destination: {host: one.example}}]
+  - route: [{destination: {host: two.example}}]
+---
+" + &issuer(&signer, "").replace("app: orders", "app: web");
+    activate_with(&gateway, "{}", &yaml, vec![]);
+    let mut guest = claims();
+    guest["groups"] = json!(["guests"]);
+    let ask = async |token: Option<String>| {
+        let bearer = token.map(|token| format!("Bearer {token}"));
+        let headers: Vec<(&str, &str)> = bearer.iter().map(|bearer| ("authorization", bearer.as_str())).collect();
+        get_with(gateway.address(), "shop.example", "/", &headers).await.app().to_owned()
+    };
+    assert_eq!(ask(Some(signer.token(&claims()))).await, "one");
+    assert_eq!(ask(Some(signer.token(&guest))).await, "two");
+    assert_eq!(ask(None).await, "two");
 }

@@ -1,0 +1,385 @@
+//! What is told of a workload's requests (semantics.md §12).
+
+use std::collections::BTreeMap;
+
+use taut_model::{
+    Client, LabelSet, LogLines, Logged, Measured, Mesh, Of, Side, Traced, governing, logs_of, metrics_of,
+    telemetries_of, tracing_of,
+};
+use taut_resources::{
+    self as log, self as telemetry, CustomTag, ExtensionProvider, LookedUpTag, TagExpression, TagOperation,
+    TagOverride, TraceContext, USUAL_TEXT, parse_log_filter, parse_log_format, parse_tag,
+};
+use taut_snapshot::Text;
+use taut_snapshot::format::codec::Link;
+use taut_snapshot::object::{
+    ClusterSet, Collects, CutItem, Exporter, FilterAttribute, FilterHolds, FilterStep, FilterTest, HeaderNames,
+    LogField, LogFile, LogFormat, LogItem, LogPiece, LookedUp, Metric, MetricRule, SpanTag, TagFrom, TagRule, TagValue,
+    Telemetry, Tracing, ZipkinCollector,
+};
+
+use super::Lowering;
+use crate::origins::Source;
+
+/// The longest path in a span, as Envoy has it.
+const PATH_MAX: u32 = 256;
+
+/// Where Zipkin takes spans.
+const ZIPKIN_PATH: &str = "/api/v2/spans";
+
+impl Lowering<'_, '_> {
+    /// What is told of the requests of a workload; none if nothing is.
+    pub(super) fn telemetry(&mut self, namespace: &str, labels: &LabelSet) -> Option<Link<Telemetry>> {
+        let mesh = self.mesh;
+        let layers = telemetries_of(mesh, namespace, labels);
+        let mut side = |side: Side| tracing_of(mesh, &layers, side).and_then(|traced| self.tracing(&traced, namespace));
+        let logs = |side: Side| logs(mesh, &layers, side);
+        let telemetry = Telemetry {
+            client: side(Side::Client),
+            server: side(Side::Server),
+            client_logs: logs(Side::Client),
+            server_logs: logs(Side::Server),
+            client_metrics: metric_rules(&metrics_of(&layers, Side::Client)),
+            server_metrics: metric_rules(&metrics_of(&layers, Side::Server)),
+        };
+        let Telemetry { client, server, client_logs, server_logs, client_metrics, server_metrics } = &telemetry;
+        let silent = client.is_none() && server.is_none() && client_logs.is_empty() && server_logs.is_empty();
+        if silent && client_metrics.is_empty() && server_metrics.is_empty() {
+            return None;
+        }
+        let link = self.objects.insert(&telemetry);
+        self.origins.add(link.digest, layers.iter().map(|it| Source::new(0, it.resource, it.spec.span)));
+        Some(link)
+    }
+
+    fn tracing(&mut self, traced: &Traced<'_>, namespace: &str) -> Option<Tracing> {
+        let tags = traced.tags.iter().flat_map(|tags| &tags.0);
+        let mut tags: Vec<SpanTag> =
+            tags.filter_map(|(name, tag)| Some(SpanTag { name: name.value.clone(), value: tag_value(tag)? })).collect();
+        tags.sort();
+        Some(Tracing {
+            exporter: self.exporter(traced.provider, namespace)?,
+            // Envoy draws one of ten thousand.
+            sampling: (traced.percent * 100.0).round().clamp(0.0, 10_000.0) as u32,
+            tags,
+            by_request_id: traced.by_request_id,
+            mesh_tags: traced.mesh_tags,
+            propagates: traced.propagates,
+        })
+    }
+
+    /// A collector, for a client of this namespace; none if the mesh has no such service.
+    fn exporter(&mut self, provider: &ExtensionProvider, namespace: &str) -> Option<Exporter> {
+        let (service, port, path_max, speaks) = match (&provider.zipkin, &provider.opentelemetry) {
+            (Some(it), _) => {
+                let path = it.path.as_ref().filter(|path| !path.is_empty());
+                let path = path.map_or(ZIPKIN_PATH.into(), |path| path.value.clone());
+                let w3c = it.trace_context_option.is_some_and(|it| it.value == TraceContext::B3AndW3c);
+                let speaks = Collects::Zipkin(ZipkinCollector { path, w3c });
+                (&it.service.value, it.port.value.0, it.max_tag_length, speaks)
+            }
+            (None, Some(it)) => {
+                let over_http = it.http.as_ref().map(|http| Collects::OtlpHttp(http.path.value.clone()));
+                (&it.service.value, it.port.value.0, it.max_tag_length, over_http.unwrap_or(Collects::OtlpGrpc))
+            }
+            (None, None) => return None,
+        };
+        let clusters = self.provider_clusters(service, port, namespace)?;
+        let path_max = path_max.map(|most| most.value).filter(|most| *most != 0).unwrap_or(PATH_MAX);
+        Some(Exporter { name: provider.name.value.clone(), clusters, speaks, path_max })
+    }
+
+    /// The clusters of a provider's service (`namespace/host`, or `host` as it is known in a namespace) and its port.
+    pub(super) fn provider_clusters(&mut self, service: &str, port: u16, namespace: &str) -> Option<Link<ClusterSet>> {
+        let mesh = self.mesh;
+        let (of, host) = service.split_once('/').map_or((None, service), |(of, host)| (Some(of), host));
+        let host: Text = host.to_ascii_lowercase().into();
+        let id = match of {
+            Some(of) => *mesh.services_of(&host).iter().find(|id| mesh.service(**id).namespace == of)?,
+            None => mesh.service_named(&host, namespace)?,
+        };
+        let service = mesh.service(id);
+        let port = service.port(port)?;
+        let labels = LabelSet::new();
+        let client = Client { namespace, labels: &labels, gateway: "mesh" };
+        Some(self.clusters(id, port, &governing(mesh, service, namespace), &client))
+    }
+}
+
+fn metric_rules(measured: &BTreeMap<telemetry::Metric, Measured<'_>>) -> Vec<MetricRule> {
+    use telemetry::Metric as From;
+    let rule = |(metric, measured): (&From, &Measured<'_>)| {
+        let metric = match metric {
+            From::RequestCount => Metric::Requests,
+            From::RequestDuration => Metric::Duration,
+            From::RequestSize => Metric::RequestBytes,
+            From::ResponseSize => Metric::ResponseBytes,
+            From::TcpOpened => Metric::TcpOpened,
+            From::TcpClosed => Metric::TcpClosed,
+            From::TcpSent => Metric::TcpSent,
+            From::TcpReceived => Metric::TcpReceived,
+            From::All | From::GrpcRequests | From::GrpcResponses => return None,
+        };
+        let tag = |(name, tag): (&&str, &&TagOverride)| {
+            let removed = tag.operation.is_some_and(|it| it.value == TagOperation::Remove);
+            // What cannot be read was reported.
+            let value = match parse_tag(tag.value.as_ref().map_or("", |value| value.value.as_str())) {
+                _ if removed => None,
+                Some(TagExpression::Literal(text)) => Some(TagFrom::Literal(text)),
+                Some(TagExpression::Label(label)) => Some(TagFrom::Label(label.into())),
+                None => None,
+            };
+            TagRule { name: (*name).into(), value }
+        };
+        let tags = measured.tags.iter().map(tag).collect();
+        Some(MetricRule { metric, disabled: measured.disabled, tags })
+    };
+    let mut rules: Vec<MetricRule> = measured.iter().filter_map(rule).collect();
+    rules.sort();
+    rules
+}
+
+/// Where the requests of one side are logged.
+fn logs(mesh: &Mesh<'_>, layers: &[Of<'_, telemetry::Telemetry>], side: Side) -> Vec<LogFile> {
+    let settings = &mesh.settings;
+    let Some(provided) = logs_of(mesh, layers, side) else {
+        let of_mesh =
+            LogFile { path: settings.log_file.clone(), format: log_format(&settings.log_format), filter: Vec::new() };
+        return if settings.log_file.is_empty() { Vec::new() } else { vec![of_mesh] };
+    };
+    let file = |logged: &Logged<'_>| {
+        let said = logged.provider.and_then(|provider| provider.envoy_file_access_log.as_ref());
+        let path = said.and_then(|said| said.path.as_ref()).filter(|path| !path.is_empty());
+        let format = match said.map(|said| said.log_format.as_ref()) {
+            // The one that every mesh has is written as MeshConfig says.
+            None => settings.log_format.clone(),
+            Some(None) => LogLines::Text(USUAL_TEXT.into()),
+            Some(Some(format)) => match (&format.text, &format.labels) {
+                (Some(text), _) => LogLines::Text(text.value.clone()),
+                (None, labels) => {
+                    let labels = labels.iter().flat_map(|labels| &labels.0);
+                    LogLines::Json(labels.map(|(key, text)| (key.value.clone(), text.value.clone())).collect())
+                }
+            },
+        };
+        // What cannot be read was reported.
+        let filter = logged.filter.and_then(|filter| parse_log_filter(filter).ok()).unwrap_or_default();
+        LogFile {
+            path: path.map_or("/dev/stdout".into(), |path| path.value.clone()),
+            format: log_format(&format),
+            filter: filter.into_iter().map(filter_step).collect(),
+        }
+    };
+    let mut files: Vec<LogFile> = provided.iter().map(file).collect();
+    files.sort();
+    files
+}
+
+fn log_format(lines: &LogLines) -> LogFormat {
+    // What cannot be read was reported.
+    let pieces = |format: &str| {
+        let pieces = parse_log_format(format).unwrap_or_default();
+        pieces.into_iter().map(log_piece).collect::<Vec<LogPiece>>()
+    };
+    match lines {
+        LogLines::Text(text) if text.ends_with('\n') => LogFormat::Text(pieces(text)),
+        LogLines::Text(text) => LogFormat::Text(pieces(&format!("{text}\n"))),
+        LogLines::Json(all) => {
+            let mut fields: Vec<LogField> =
+                all.iter().map(|(name, format)| LogField { name: name.clone(), value: pieces(format) }).collect();
+            fields.sort();
+            LogFormat::Json(fields)
+        }
+    }
+}
+
+fn log_piece(piece: log::LogPiece) -> LogPiece {
+    use log::LogItem as From;
+    let names = |name: Text, otherwise: Option<Text>| HeaderNames { name, otherwise: otherwise.unwrap_or_default() };
+    let (item, most) = match piece {
+        log::LogPiece::Text(text) => return LogPiece::Text(text),
+        log::LogPiece::Item(item, most) => (item, most),
+    };
+    let item = match item {
+        From::StartTime => LogItem::StartTime,
+        From::Protocol => LogItem::Protocol,
+        From::ResponseCode => LogItem::ResponseCode,
+        From::ResponseCodeDetails => LogItem::ResponseCodeDetails,
+        From::ResponseFlags => LogItem::ResponseFlags,
+        From::Termination => LogItem::Termination,
+        From::TransportFailure => LogItem::TransportFailure,
+        From::BytesReceived => LogItem::BytesReceived,
+        From::BytesSent => LogItem::BytesSent,
+        From::Duration => LogItem::Duration,
+        From::UpstreamHost => LogItem::UpstreamHost,
+        From::UpstreamCluster => LogItem::UpstreamCluster,
+        From::UpstreamLocal => LogItem::UpstreamLocal,
+        From::DownstreamLocal => LogItem::DownstreamLocal,
+        From::DownstreamLocalIp => LogItem::DownstreamLocalIp,
+        From::DownstreamRemote => LogItem::DownstreamRemote,
+        From::DownstreamRemoteIp => LogItem::DownstreamRemoteIp,
+        From::ServerName => LogItem::ServerName,
+        From::RouteName => LogItem::RouteName,
+        From::Request(name, otherwise) => LogItem::Request(names(name, otherwise)),
+        From::Response(name, otherwise) => LogItem::Response(names(name, otherwise)),
+    };
+    LogPiece::Item(CutItem { item, most })
+}
+
+fn filter_step(step: log::FilterStep) -> FilterStep {
+    use log::{FilterAttribute as Of, FilterTest as Holds};
+    let (attribute, test) = match step {
+        log::FilterStep::Not => return FilterStep::Not,
+        log::FilterStep::And => return FilterStep::And,
+        log::FilterStep::Or => return FilterStep::Or,
+        log::FilterStep::Test(attribute, test) => (attribute, test),
+    };
+    let attribute = match attribute {
+        Of::ResponseCode => FilterAttribute::ResponseCode,
+        Of::ResponseCodeDetails => FilterAttribute::ResponseCodeDetails,
+        Of::ResponseSize => FilterAttribute::ResponseSize,
+        Of::RequestSize => FilterAttribute::RequestSize,
+        Of::RequestPath => FilterAttribute::RequestPath,
+        Of::RequestUrlPath => FilterAttribute::RequestUrlPath,
+        Of::RequestHost => FilterAttribute::RequestHost,
+        Of::RequestMethod => FilterAttribute::RequestMethod,
+        Of::RequestProtocol => FilterAttribute::RequestProtocol,
+        Of::RequestUserAgent => FilterAttribute::RequestUserAgent,
+        Of::RequestId => FilterAttribute::RequestId,
+        Of::ConnectionMtls => FilterAttribute::ConnectionMtls,
+        Of::ServerName => FilterAttribute::ServerName,
+        Of::Header(name) => FilterAttribute::Header(name),
+    };
+    let holds = match test {
+        Holds::Is(text) => FilterHolds::Is(text),
+        Holds::Begins(text) => FilterHolds::Begins(text),
+        Holds::Ends(text) => FilterHolds::Ends(text),
+        Holds::Contains(text) => FilterHolds::Contains(text),
+        Holds::Equals(number) => FilterHolds::Equals(number),
+        Holds::Below(number) => FilterHolds::Below(number),
+        Holds::True => FilterHolds::True,
+        Holds::Present => FilterHolds::Present,
+    };
+    FilterStep::Test(FilterTest { attribute, holds })
+}
+
+fn tag_value(tag: &CustomTag) -> Option<TagValue> {
+    let looked_up = |tag: &LookedUpTag, name: Text| LookedUp {
+        name,
+        otherwise: tag.default_value.as_ref().map(|it| it.value.clone()).unwrap_or_default(),
+    };
+    match (&tag.literal, &tag.header, &tag.environment) {
+        (Some(literal), _, _) => Some(TagValue::Literal(literal.value.value.clone())),
+        (_, Some(header), _) => Some(TagValue::Header(looked_up(header, header.name.to_ascii_lowercase().into()))),
+        (_, _, Some(variable)) => Some(TagValue::Environment(looked_up(variable, variable.name.value.clone()))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use taut_snapshot::object::Telemetry;
+    use taut_source::{SourceFile, SourceSet};
+
+    use crate::{Options, compile};
+
+    /// How many of ten thousand are sampled, and whose tags there are, of the client's and of the server's side.
+    fn traced(config: &str, telemetries: &[&str]) -> String {
+        let service = "apiVersion: v1\nkind: Service\nmetadata: {name: c, namespace: shop}\nspec: {selector: {app: c}, ports: [{name: grpc, port: 4317}]}\n---\n";
+        let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: shop, labels: {app: a}}\nspec: {containers: [{name: a}]}\n";
+        let other = "---\napiVersion: v1\nkind: Pod\nmetadata: {name: b, namespace: istio-system, labels: {app: a}}\nspec: {containers: [{name: b}]}\n";
+        let mut mesh = format!("{service}{pod}{other}");
+        for (at, text) in telemetries.iter().enumerate() {
+            let (namespace, spec) = text.split_once(' ').unwrap();
+            mesh += &format!(
+                "---\napiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {{name: t{at}, namespace: {namespace}}}\nspec: {spec}\n"
+            );
+        }
+        let providers = "extensionProviders:\n- {name: one, opentelemetry: {service: c.shop.svc.cluster.local, port: 4317}}\n- {name: two, zipkin: {service: c.shop.svc.cluster.local, port: 4317}}\n";
+        let file = |name: &str, text: &str| SourceFile::new(name, text.as_bytes());
+        let sources =
+            SourceSet::new(vec![file("config.yaml", &format!("{providers}{config}")), file("mesh.yaml", &mesh)]);
+        let options = Options { mesh_config: Some("config.yaml".into()), ..Options::default() };
+        let compiled = compile(&sources, &options);
+        let snapshot = compiled.snapshot.unwrap_or_else(|| panic!("{:#?}", compiled.problems));
+        let view = taut_snapshot::view_of(&snapshot.objects, snapshot.id, "shop/a").unwrap().unwrap();
+        let view = snapshot.objects.read(view).unwrap();
+        let Some(link) = view.telemetry else { return "nothing".to_owned() };
+        let Telemetry { client, server, .. } = snapshot.objects.read(link).unwrap();
+        let side = |it: &taut_snapshot::object::Tracing| {
+            let tags: Vec<&str> = it.tags.iter().map(|tag| tag.name.as_str()).collect();
+            format!("{} {} {}", it.exporter.name, it.sampling, tags.join(",")).trim_end().to_owned()
+        };
+        [client, server].map(|it| it.as_ref().map_or("-".to_owned(), side)).join("; ")
+    }
+
+    /// What is different of the metrics of the client's side and of the server's.
+    fn measured(overrides: &[&str]) -> String {
+        let layers = ["istio-system", "shop"].iter().zip(overrides);
+        let mut mesh = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: shop, labels: {app: a}}\nspec: {containers: [{name: a}]}\n".to_owned();
+        for (namespace, overrides) in layers {
+            mesh += &format!(
+                "---\napiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {{name: t, namespace: {namespace}}}\nspec: {{metrics: [{{overrides: [{overrides}]}}]}}\n"
+            );
+        }
+        let sources = SourceSet::new(vec![SourceFile::new("mesh.yaml", mesh.as_bytes())]);
+        let compiled = compile(&sources, &Options::default());
+        let snapshot = compiled.snapshot.unwrap_or_else(|| panic!("{:#?}", compiled.problems));
+        let view = taut_snapshot::view_of(&snapshot.objects, snapshot.id, "shop/a").unwrap().unwrap();
+        let view = snapshot.objects.read(view).unwrap();
+        let Some(link) = view.telemetry else { return "; ".to_owned() };
+        let telemetry = snapshot.objects.read(link).unwrap();
+        let rule = |rule: &super::MetricRule| {
+            let tags = rule.tags.iter().map(|tag| format!(" {}", tag.name)).collect::<String>();
+            format!("{:?}{}{tags}", rule.metric, if rule.disabled { " off" } else { "" })
+        };
+        let side = |rules: &[super::MetricRule]| rules.iter().map(rule).collect::<Vec<_>>().join(", ");
+        format!("{}; {}", side(&telemetry.client_metrics), side(&telemetry.server_metrics))
+    }
+
+    #[test]
+    #[rustfmt::skip] // a table is read by its columns
+    fn overrides_of_metrics_are_laid_over_each_other_as_in_istio() {
+        let all_off = "Requests off, Duration off, RequestBytes off, ResponseBytes off, TcpOpened off, TcpClosed off, TcpSent off, TcpReceived off";
+        let table: [(&[&str], String); 6] = [
+            (&[],                                                                          "; ".to_owned()),
+            (&["{disabled: true}"],                                                        format!("{all_off}; {all_off}")),
+            (&["{match: {mode: SERVER}, disabled: true}"],                                 format!("; {all_off}")),
+            (&["{disabled: true}", "{match: {metric: REQUEST_COUNT}, disabled: false}"],   "; ".to_owned()),
+            (&["{match: {metric: REQUEST_COUNT}, tagOverrides: {a: {value: \"'b'\"}}}", "{match: {metric: REQUEST_COUNT, mode: CLIENT}, tagOverrides: {c: {operation: REMOVE}}}"], "Requests a c; Requests a".to_owned()),
+            (&["{match: {metric: TCP_SENT_BYTES}, disabled: true}", "{match: {metric: GRPC_REQUEST_MESSAGES}, disabled: true}"], "TcpSent off; TcpSent off".to_owned()),
+        ];
+        for (overrides, want) in table {
+            assert_eq!(measured(overrides), want, "{overrides:?}");
+        }
+    }
+
+    #[test]
+    #[rustfmt::skip] // a table is read by its columns
+    fn telemetries_are_laid_over_each_other_as_in_istio() {
+        let default = "defaultProviders: {tracing: [none-such, ONE]}";
+        let some = "defaultProviders: {tracing: [one]}";
+        let mesh = "istio-system {tracing: [{randomSamplingPercentage: 10, customTags: {m: {literal: {value: x}}}}]}";
+        let space = "shop {tracing: [{randomSamplingPercentage: 20}]}";
+        let own = "shop {selector: {matchLabels: {app: a}}, tracing: [{match: {mode: SERVER}, providers: [{name: Two}], randomSamplingPercentage: 0.01, customTags: {o: {header: {name: X}}}}]}";
+        let table: [(&str, &[&str], &str); 12] = [
+            ("", &[], "nothing"),
+            ("", &[mesh, space], "nothing"),
+            (some, &[], "one 100; one 100"),
+            ("defaultProviders: {tracing: [one]}\ndefaultConfig: {tracing: {sampling: 5}}", &[], "one 500; one 500"),
+            ("defaultProviders: {tracing: [one]}\ndefaultConfig: {tracing: {sampling: 0}}", &[], "one 100; one 100"),
+            (some, &[mesh], "one 1000 m; one 1000 m"),
+            (some, &[space, mesh], "one 2000 m; one 2000 m"),
+            (some, &[own, space, mesh], "one 2000 m; two 1 o"),
+            ("", &[own], "-; two 1 o"),
+            (some, &["istio-system {selector: {matchLabels: {app: a}}, tracing: [{randomSamplingPercentage: 7}]}"], "one 100; one 100"),
+            (some, &["shop {tracing: [{match: {mode: CLIENT}, disableSpanReporting: true}]}"], "-; one 100"),
+            (some, &["istio-system {tracing: [{disableSpanReporting: true}]}", "shop {tracing: [{disableSpanReporting: false}]}"], "one 100; one 100"),
+        ];
+        for (config, telemetries, want) in table {
+            assert_eq!(traced(config, telemetries), want, "{config} {telemetries:?}");
+        }
+        let refused = std::panic::catch_unwind(|| traced(default, &[]));
+        assert!(refused.is_err(), "a name that nobody has is reported");
+    }
+}
