@@ -1,6 +1,7 @@
 //! Where each object came from, collected while it is lowered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use taut_resources::Resource;
 use taut_snapshot::{Digest, Origin, SourceMap};
@@ -11,7 +12,8 @@ use crate::threads;
 /// The places that objects came from.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Origins {
-    of: BTreeMap<Digest, BTreeSet<Source>>,
+    /// Sorted; nearly every object has one.
+    of: BTreeMap<Digest, Vec<Source>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,7 +65,7 @@ impl Origins {
     pub(crate) fn add(&mut self, digest: Digest, sources: impl IntoIterator<Item = Source>) {
         let mut sources = sources.into_iter().peekable();
         if sources.peek().is_some() {
-            self.of.entry(digest).or_default().extend(sources);
+            add_all(self.of.entry(digest).or_default(), sources);
         }
     }
 
@@ -74,13 +76,13 @@ impl Origins {
 
     /// Whether an object is known to come from a place.
     pub(crate) fn contains(&self, digest: Digest, source: &Source) -> bool {
-        self.of.get(&digest).is_some_and(|sources| sources.contains(source))
+        self.of.get(&digest).is_some_and(|sources| sources.binary_search(source).is_ok())
     }
 
     /// Forgets a place of an object.
     pub(crate) fn remove(&mut self, digest: Digest, source: &Source) {
         if let Some(sources) = self.of.get_mut(&digest) {
-            sources.remove(source);
+            sources.retain(|known| known != source);
             if sources.is_empty() {
                 self.of.remove(&digest);
             }
@@ -101,7 +103,12 @@ impl Origins {
             return;
         }
         for (digest, sources) in other.of {
-            self.of.entry(digest).or_default().extend(sources);
+            match self.of.entry(digest) {
+                Entry::Vacant(new) => {
+                    new.insert(sources);
+                }
+                Entry::Occupied(mut known) => add_all(known.get_mut(), sources),
+            }
         }
     }
 
@@ -115,6 +122,17 @@ impl Origins {
         });
         let files = sources.files().iter().map(|file| Text::new(&file.name)).collect();
         SourceMap { files, objects, ..empty() }
+    }
+}
+
+fn add_all(sources: &mut Vec<Source>, more: impl IntoIterator<Item = Source>) {
+    if sources.is_empty() {
+        sources.reserve_exact(1);
+    }
+    sources.extend(more);
+    if 1 < sources.len() {
+        sources.sort_unstable();
+        sources.dedup();
     }
 }
 

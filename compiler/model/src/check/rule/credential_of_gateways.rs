@@ -46,7 +46,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for traffic in mesh.written_traffic() {
+    for traffic in mesh.written_traffic().filter(|traffic| credentials(traffic.of.spec).next().is_some()) {
         let named = traffic.visibility.named().next().is_some();
         let uses = |workload: &&crate::Workload<'_>| {
             workload.meshed && !workload.gateway && (!named || traffic.visibility.admits(&workload.namespace))

@@ -75,14 +75,15 @@ stringData:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
+    let gateways = mesh.workloads.iter().filter(|workload| workload.gateway);
+    let namespaces: BTreeSet<&Text> = gateways.map(|gateway| &gateway.namespace).collect();
     for traffic in mesh.written_traffic() {
-        let gateways = mesh.workloads.iter().filter(|it| it.gateway && traffic.visibility.admits(&it.namespace));
-        let namespaces: BTreeSet<&Text> = gateways.map(|gateway| &gateway.namespace).collect();
+        let namespaces = || namespaces.iter().filter(|namespace| traffic.visibility.admits(namespace));
         for (tls, credential) in credentials(traffic.of.spec) {
             let faults: Vec<String> =
-                namespaces.iter().filter_map(|namespace| fault(mesh, tls, credential, namespace)).collect();
+                namespaces().filter_map(|namespace| fault(mesh, tls, credential, namespace)).collect();
             // One gateway that can use it is enough: others need not be asked for the service.
-            let Some(why) = faults.first().filter(|_| faults.len() == namespaces.len()) else { continue };
+            let Some(why) = faults.first().filter(|_| faults.len() == namespaces().count()) else { continue };
             let help = "add the Secret to the namespace of the gateway: `ca.crt`, and for `mode: MUTUAL` `tls.crt` and `tls.key`";
             problems.push(about(&traffic.of, &RULE, credential.span, why.clone(), help.into()));
         }
