@@ -11,10 +11,6 @@ mod typed;
 
 use std::process::ExitCode;
 
-/// That of the `taut` command, which the figures are about.
-#[global_allocator]
-static MEMORY: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let quick = arguments.iter().any(|argument| argument == "--quick");
