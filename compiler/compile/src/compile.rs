@@ -84,7 +84,9 @@ pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
     let mut problems = Problems::default();
     let (mut read, counts) = read(sources, options, &mut problems);
     let compiled = compile_read(sources, options, &mut read, counts, problems, false).0;
-    read.give_up();
+    if MANY <= counts.resources {
+        threads::let_go(read);
+    }
     compiled
 }
 
@@ -138,16 +140,14 @@ pub(crate) fn compile_read(
             mapped = Some(origins);
         }
     }
-    let map = || {
-        if let Some(origins) = mapped {
-            source_map = origins.into_source_map(sources);
-        }
-    };
     let declared = || {
         endpoints = endpoints::declared(&mesh);
         drop(mesh); // a large one takes its time to go
     };
-    threads::all(MANY <= counts.resources, vec![Box::new(map), Box::new(declared)]);
+    match mapped {
+        Some(origins) => source_map = origins.into_source_map(sources, Box::new(declared)),
+        None => declared(),
+    }
     (Compiled { snapshot, source_map, endpoints, problems: problems.into_sorted(), counts }, of_next_time)
 }
 
@@ -168,13 +168,6 @@ impl Sources {
             networks: self.wide.networks.as_ref().map(|(file, networks)| (*file, networks)),
             now_s: options.now_s,
         }
-    }
-
-    /// Ends, which takes its time where there is much.
-    fn give_up(self) {
-        let Sources { mut resources, .. } = self;
-        let other = resources.split_off(resources.len() / 2);
-        threads::all(MANY <= other.len(), vec![Box::new(|| drop(resources)), Box::new(|| drop(other))]);
     }
 
     /// The mesh that they make.

@@ -11,7 +11,7 @@ use taut_resources::{
 };
 use taut_source::{FileId, Place};
 
-use crate::check::Destined;
+use crate::check::{Behind, Destined};
 use crate::delegate::RuleOf;
 use crate::gateway::Entrance;
 use crate::gateway_api::{Broken, Status};
@@ -172,6 +172,7 @@ pub struct Mesh<'r> {
     services_by_namespace: HashMap<Text, Vec<ServiceId>>,
     peers_by_namespace: HashMap<Text, Vec<usize>>,
     pub(crate) destinations: OnceLock<Vec<Destined<'r>>>,
+    pub(crate) behind_several: OnceLock<Vec<Behind<'r>>>,
     selecting: Selecting,
     workloads_by_label: Numbers,
     entries_by_label: Numbers,

@@ -75,6 +75,11 @@ pub fn all(worth_it: bool, jobs: Vec<Job<'_>>) {
     });
 }
 
+/// Lets go of something large, which takes its time, and which nobody waits for.
+pub fn let_go<T: Send + 'static>(large: T) {
+    thread::spawn(move || drop(large));
+}
+
 /// How many threads there are for so many things.
 fn threads(things: usize) -> usize {
     thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX).min(things)

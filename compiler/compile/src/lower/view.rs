@@ -45,7 +45,7 @@ impl<'r> Lowering<'_, 'r> {
         );
         let mut views = BTreeMap::new();
         for (lowering, of_some) in made {
-            self.join(lowering);
+            self.join_later(lowering);
             views.extend(of_some);
         }
         views

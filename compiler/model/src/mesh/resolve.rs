@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use taut_resources::{Resource, Spec, VirtualService};
+use taut_source::Subject;
 use taut_source::threads::{self, Job};
 
 use super::{Mesh, MeshWide, Of, Routing, Selecting, Traffic, entry_labels};
@@ -124,6 +125,7 @@ impl<'r> Mesh<'r> {
             services_by_namespace: HashMap::default(),
             peers_by_namespace: HashMap::default(),
             destinations: OnceLock::new(),
+            behind_several: OnceLock::new(),
             selecting: Selecting::default(),
             workloads_by_label: Numbers::default(),
             entries_by_label: Numbers::default(),
@@ -230,16 +232,12 @@ impl<'r> Mesh<'r> {
 
     /// Puts every kind in its order, and looks at the pods.
     fn order(&mut self) {
-        let senior = |resource: &'r Resource| {
-            let created = resource.meta.creation_timestamp.as_ref().map_or("", |time| time.value.as_str());
-            (created, &resource.subject.name, &resource.subject.namespace)
-        };
-        self.gateways.sort_by_cached_key(Of::seniority);
-        self.peer_authentications.sort_by_cached_key(Of::seniority);
-        self.sidecars.sort_by_cached_key(Of::seniority);
-        self.request_authentications.sort_by_cached_key(Of::seniority);
-        self.slices.sort_by_cached_key(Of::seniority);
-        self.entries.sort_by_cached_key(Of::seniority);
+        self.gateways.sort_by_cached_key(|it| senior(it.resource));
+        self.peer_authentications.sort_by_cached_key(|it| senior(it.resource));
+        self.sidecars.sort_by_cached_key(|it| senior(it.resource));
+        self.request_authentications.sort_by_cached_key(|it| senior(it.resource));
+        self.slices.sort_by_cached_key(|it| senior(it.resource));
+        self.entries.sort_by_cached_key(|it| senior(it.resource));
         let many = MANY <= self.inventory.all.len();
         let Mesh { workloads, shadowed, pods, services, routings, traffic, authorization_policies, .. } = self;
         let (inventory, settle) = (&self.inventory, || settle(workloads, shadowed));
@@ -248,10 +246,10 @@ impl<'r> Mesh<'r> {
             vec![
                 Box::new(|| *pods = Pods::of(&inventory.all)),
                 Box::new(settle),
-                Box::new(|| routings.sort_by_cached_key(|routing| routing.of.seniority())),
+                Box::new(|| routings.sort_by_cached_key(|routing| senior(routing.of.resource))),
                 // What was made of a policy fills what rules leave open: it comes last.
-                Box::new(|| traffic.sort_by_cached_key(|traffic| (traffic.made, traffic.of.seniority()))),
-                Box::new(|| authorization_policies.sort_by_cached_key(Of::seniority)),
+                Box::new(|| traffic.sort_by_cached_key(|traffic| (traffic.made, senior(traffic.of.resource)))),
+                Box::new(|| authorization_policies.sort_by_cached_key(|it| senior(it.resource))),
                 Box::new(|| services.sort_by_cached_key(|service| (!service.kubernetes, senior(service.resource)))),
             ],
         );
@@ -334,6 +332,14 @@ impl<'r> Mesh<'r> {
             }
         }
     }
+}
+
+/// What [`Of::seniority`] says, held rather than borrowed: most of it is short, and is compared without looking at the
+/// resources again, which are all over the memory.
+fn senior(resource: &Resource) -> (Text, Text, Text) {
+    let created = resource.meta.creation_timestamp.as_ref().map(|time| time.value.clone());
+    let Subject { name, namespace, .. } = &resource.subject;
+    (created.unwrap_or_default(), name.clone(), namespace.clone().unwrap_or_default())
 }
 
 /// Of workloads with one name one counts, and those that another one makes do not.
