@@ -127,6 +127,7 @@ impl Proxy {
             locality,
             access_log,
             patience,
+            refresh,
         } = config;
         if !admin.ip().is_loopback() {
             return Err(ProxyError::AdminNotLocal(admin));
@@ -160,6 +161,7 @@ impl Proxy {
             connections: Default::default(),
             connections_max: connections_max(rustix::process::getrlimit(rustix::process::Resource::Nofile).current),
             patience,
+            refresh,
             workers: workers.get(),
             trusted_proxies,
             locality: locality.map(Text::from),

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::balance::Draws;
-use crate::config::Patience;
+use crate::config::{Patience, Refresh};
 use crate::drain::Drains;
 use crate::limits::Gauge;
 use crate::listen::{Listening, accept_all};
@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) connections_max: u32,
     /// How long clients may take.
     pub(crate) patience: Patience,
+    /// How often names are looked up, and keys fetched.
+    pub(crate) refresh: Refresh,
     pub(crate) log: Option<Log>,
     /// Those who write the mesh's logs.
     pub(crate) writers: Writers,

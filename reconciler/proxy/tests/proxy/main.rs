@@ -21,6 +21,7 @@ mod gateway;
 mod hashing;
 mod lifecycle;
 mod logging;
+mod naming;
 mod nearness;
 mod observing;
 mod outside;
