@@ -53,6 +53,9 @@ mod runner;
 mod worker;
 mod world;
 
+#[cfg(any(test, feature = "any-bytes"))]
+pub mod any_bytes;
+
 mod admin;
 mod telemetry;
 mod trace;

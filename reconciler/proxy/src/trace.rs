@@ -6,7 +6,7 @@
 
 pub(crate) mod context;
 pub(crate) mod export;
-mod otlp;
+pub(crate) mod otlp;
 mod zipkin;
 
 use std::borrow::Cow;

@@ -138,7 +138,7 @@ pub(super) fn framed(message: &[u8]) -> Bytes {
 }
 
 /// How many spans an answer says were refused.
-pub(super) fn refused(answer: &[u8]) -> u64 {
+pub(crate) fn refused(answer: &[u8]) -> u64 {
     let partly = ExportResponse::decode(answer).ok().and_then(|answer| answer.partly);
     partly.map_or(0, |partly| u64::try_from(partly.refused).unwrap_or(0))
 }
