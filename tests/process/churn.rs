@@ -210,7 +210,7 @@ fn under_churn_every_failed_request_is_explained_and_all_end_on_the_last_snapsho
         assert_eq!(rounds.get(&snapshot[..12]), Some(&(revisions.len() - 1)), "{} runs {snapshot}", member.name);
     }
     assert!(runtime.block_on(fleet.control().drift()).unwrap().is_empty());
-    returns(&fleet, &before);
+    let held = returns(&fleet, &before);
 
     let logs: BTreeMap<&'static str, Vec<Line>> =
         fleet.members.iter().map(|member| (member.name, lines(&member.log))).collect();
@@ -229,7 +229,7 @@ fn under_churn_every_failed_request_is_explained_and_all_end_on_the_last_snapsho
     }
     let shown: Vec<&String> = unexplained.iter().take(10).collect();
     let said = format!(
-        "{} answered, {} failed, {} faults, {} commits, {moved} snapshots seen, {pairs} pairs of proxies, in {:?}; explained: {explained:#?}\n",
+        "{} answered, {} failed, {} faults, {} commits, {moved} snapshots seen, {pairs} pairs of proxies, in {:?}; memory and descriptors: {held}explained: {explained:#?}\n",
         tally.answered,
         tally.failures.len(),
         judge.faults.len(),
@@ -369,8 +369,8 @@ fn both_ends_are_adjacent(judge: &Judge, activated: &[(String, SystemTime)]) -> 
     looked_at
 }
 
-/// That whoever lived through all of it holds no more than before, once nobody asks.
-fn returns(fleet: &Fleet, before: &BTreeMap<String, Held>) {
+/// That whoever lived through all of it holds no more than before, once nobody asks. Answers what each held, and holds.
+fn returns(fleet: &Fleet, before: &BTreeMap<String, Held>) -> String {
     let more = || -> Vec<String> {
         let now = fleet.held();
         let same = before.iter().filter_map(|(name, before)| Some((name, before, now.get(name)?)));
@@ -386,4 +386,16 @@ fn returns(fleet: &Fleet, before: &BTreeMap<String, Held>) {
         assert!(Instant::now() < deadline, "what was taken does not return: {:?}", more());
         pause(TICK);
     }
+    let now = fleet.held();
+    let same = before.iter().filter_map(|(name, before)| Some((name, before, now.get(name)?)));
+    same.filter(|(_, before, now)| before.id == now.id)
+        .map(|(name, before, now)| {
+            let (memory, descriptors) = (before.memory_kib / 1024, before.descriptors);
+            format!(
+                "{name} {memory} MiB and {descriptors}, now {} MiB and {}; ",
+                now.memory_kib / 1024,
+                now.descriptors
+            )
+        })
+        .collect()
 }
