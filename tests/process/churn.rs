@@ -12,12 +12,14 @@ mod judge;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use harness::{commit, repository};
-use taut_control::{Outcome, Record, Target, What};
+use harness::{commit, compile_text, repository};
+use taut_control::{Client, Outcome, Record, Target, What};
+use tokio::runtime::Runtime;
 
 use applications::{Application, Manner};
 use clients::{Asker, Load, Speaks};
@@ -32,6 +34,10 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// How long an application behaves badly, and well again.
 const FLAP: Duration = Duration::from_millis(400);
+
+/// After how many rounds the reconciler is asked what it did, and for how many records: more than these rounds leave.
+const READ_AFTER: usize = 20;
+const RECORDS_READ: usize = 1_000;
 
 /// Services, each with its port and its protocol's name, and whose rules try again.
 const SERVICES: [(&str, u16, &str); 4] =
@@ -182,6 +188,7 @@ fn under_churn_every_failed_request_is_explained_and_all_end_on_the_last_snapsho
     answered(200);
     let before = fleet.held();
 
+    let mut history = BTreeMap::new();
     let faults = Faults(Mutex::new(Vec::new()));
     let over = AtomicBool::new(false);
     let deadline = Instant::now() + Duration::from_secs(seconds());
@@ -191,6 +198,9 @@ fn under_churn_every_failed_request_is_explained_and_all_end_on_the_last_snapsho
         while Instant::now() < deadline && !restarting.is_finished() && !flapping.is_finished() {
             let next = Instant::now() + TICK;
             revisions.push(commit(&work, &[("round.yaml", round(revisions.len() as u64).as_bytes())]));
+            if revisions.len().is_multiple_of(READ_AFTER) {
+                read_history(folder.path(), &runtime, &mut history);
+            }
             pause(next.saturating_duration_since(Instant::now()));
         }
         over.store(true, Ordering::Relaxed);
@@ -203,8 +213,8 @@ fn under_churn_every_failed_request_is_explained_and_all_end_on_the_last_snapsho
     answered(200);
     let tally = load.stop(runtime.handle());
 
-    let history = runtime.block_on(fleet.control().history(usize::MAX)).unwrap();
-    let rounds = rounds(&history, &revisions);
+    read_history(folder.path(), &runtime, &mut history);
+    let rounds = rounds(revisions.len());
     for member in &fleet.members {
         let snapshot = member.snapshot();
         assert_eq!(rounds.get(&snapshot[..12]), Some(&(revisions.len() - 1)), "{} runs {snapshot}", member.name);
@@ -309,17 +319,28 @@ fn flap_in_turn(
     }
 }
 
+/// Adds what the reconciler remembers, by number; nothing if it does not answer now.
+fn read_history(folder: &Path, runtime: &Runtime, history: &mut BTreeMap<u64, Record>) {
+    let read = runtime.block_on(async {
+        let mut control = Client::connect(&folder.join("reconciler")).await.ok()?;
+        control.history(RECORDS_READ).await.ok()
+    });
+    history.extend(read.into_iter().flatten().map(|record| (record.number, record)));
+}
+
 /// The snapshots that were activated, in their order, and when: each by the start of its id.
-fn activations(history: &[Record]) -> Vec<(String, SystemTime)> {
-    let all = history.iter().filter(|it| it.what == What::Activated);
+fn activations(history: &BTreeMap<u64, Record>) -> Vec<(String, SystemTime)> {
+    let all = history.values().filter(|it| it.what == What::Activated);
     all.filter_map(|it| Some((it.snapshot?.short(), it.at))).collect()
 }
 
-/// The round of each snapshot, by the start of its id.
-fn rounds(history: &[Record], revisions: &[String]) -> BTreeMap<String, usize> {
-    let of = |revision: &str| revisions.iter().position(|it| it == revision);
-    let all = history.iter().filter(|it| it.what == What::Staging || it.what == What::Activated);
-    all.filter_map(|it| Some((it.snapshot?.short(), of(&it.commit.as_ref()?.rev)?))).collect()
+/// The round of each snapshot, by the start of its id: the same mesh has the same one wherever it is compiled.
+fn rounds(count: usize) -> BTreeMap<String, usize> {
+    let of = |number: usize| {
+        let (_, compiled) = compile_text(&(mesh() + &round(number as u64)));
+        (compiled.snapshot.expect("it compiles").id.short(), number)
+    };
+    (0..count).map(of).collect()
 }
 
 /// That each request and connection was decided by one snapshot: the rule, and the cluster that it led to, are of the round

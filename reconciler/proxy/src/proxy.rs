@@ -167,7 +167,7 @@ impl Proxy {
             locality: locality.map(Text::from),
             log: access_log.map(Log::start).transpose().map_err(ProxyError::Workers)?,
             writers: Default::default(),
-            spans: Default::default(),
+            reports: Default::default(),
             began: Instant::now(),
         });
         let workers = Workers::start(workers, &shared).map_err(ProxyError::Workers)?;
@@ -222,7 +222,7 @@ impl Proxy {
                 drain.empty(CUT_MAX).await;
             }
         }
-        self.shared.spans.flush().await;
+        self.shared.reports.flush().await;
         self.shared.writers.flush();
         if let Some(log) = &self.shared.log {
             log.flush();

@@ -27,7 +27,7 @@ use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Shard;
 use crate::telemetry::names::{Labels, NameId};
 use crate::tls::Inward;
-use crate::trace::export::{Spans, send_all};
+use crate::trace::export::{Reports, send_all};
 use crate::world::World;
 
 /// What all workers share.
@@ -55,8 +55,8 @@ pub(crate) struct Shared {
     pub(crate) log: Option<Log>,
     /// Those who write the mesh's logs.
     pub(crate) writers: Writers,
-    /// Spans on their way to collectors.
-    pub(crate) spans: Spans,
+    /// Spans and entries of logs on their way to collectors.
+    pub(crate) reports: Reports,
     /// Where the proxy is, if its command line says.
     pub(crate) locality: Option<Text>,
     /// How many threads serve.

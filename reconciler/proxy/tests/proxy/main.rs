@@ -32,6 +32,7 @@ mod retrying;
 mod routing;
 mod security;
 mod sharing;
+mod telling;
 mod tokens;
 mod tracing;
 mod watching;
