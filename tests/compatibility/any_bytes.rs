@@ -16,6 +16,15 @@ const TEXTS: &[&str] = &[
     "spiffe://cluster.local/ns/shop/sa/orders",
     "10.0.0.0/8",
     "*.orders.example.com",
+    "/a?token=a.b.c&x=1\nauthorization: Bearer eyJhbGciOiJFZERTQSJ9.eyJhIjp7ImIiOjF9fQ.AAAA\ncookie: token=\"a.b.c\"; x=y",
+    "/\nb3: 80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1-05e3ac9a4f6e3b90\nx-b3-traceid: 463ac35c9f6413ad\nx-b3-spanid: a2fb4a1d1a96d312\nx-b3-flags: 1",
+    "/\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\nupgrade: websocket\nconnection: upgrade",
+    "{\"keys\": [{\"kty\": \"RSA\", \"n\": \"AQAB\", \"e\": \"AQAB\"}, {\"kty\": \"EC\", \"crv\": \"P-256\", \"x\": \"AA\", \"y\": \"AA\"}]}",
+    "[%START_TIME%] \"%REQ(:METHOD):3% %REQ(X-A?:PATH)%\" %RESPONSE_CODE% %DURATION% 100%%",
+    "response.code >= 500 || (request.headers['x-a'] == 'b' && !connection.mtls)",
+    "\u{3}PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "\u{1}\u{16}\u{3}\u{1}\0\u{5}\u{1}\0\0\u{1}\u{3}",
+    "taut1.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.0000000000000000000000000000000000000000000000000000000000000000",
     "-----BEGIN CERTIFICATE-----\nMAAwAA==\n-----END CERTIFICATE-----\n",
 ];
 

@@ -8,6 +8,7 @@ mod explain;
 mod mesh;
 mod names;
 mod pattern;
+mod received;
 mod snapshot;
 mod yaml;
 
@@ -15,6 +16,7 @@ pub use explain::requests;
 pub use mesh::{exceptions, kinds, mesh};
 pub use names::names;
 pub use pattern::{grammars, patterns};
+pub use received::{answers, beginnings, certificates, frames, headers, log_formats};
 pub use snapshot::{objects, snapshot_file};
 pub use yaml::yaml_readers;
 
@@ -33,4 +35,10 @@ pub const TARGETS: &[Target] = &[
     ("snapshot_file", snapshot_file),
     ("objects", objects),
     ("names", names),
+    ("beginnings", beginnings),
+    ("headers", headers),
+    ("answers", answers),
+    ("frames", frames),
+    ("certificates", certificates),
+    ("log_formats", log_formats),
 ];

@@ -19,7 +19,7 @@ pub use envoy::{ENVOY_VERSION, Envoy, envoy};
 pub use generate::generated_mesh;
 pub use mesh::{compile_folder, compile_text, problems_text, sources_of, sources_of_text};
 pub use mutate::{Draws, mutant, mutate};
-pub use plain::{Message, exchange, page, read_message};
+pub use plain::{Message, exchange, exchange_over, page, read_message};
 pub use process::{Serving, commit, git, repository, serving};
 pub use shape::shaped;
 pub use tree::{root, tracked_files};

@@ -1,6 +1,6 @@
 //! HTTP/1.1 by hand: requests as the bytes that a test writes, answers as the bytes that came.
 
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -47,9 +47,17 @@ fn latin1(bytes: &[u8]) -> String {
 pub fn exchange(address: SocketAddr, request: &[u8]) -> io::Result<Message> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
+    exchange_over(&mut stream, request)
+}
+
+/// Sends bytes over a connection, and reads one answer.
+///
+/// # Errors
+/// If the other side goes away before it has answered.
+pub fn exchange_over(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Message> {
     stream.write_all(request)?;
     let bodiless = request.windows(5).any(|five| five == b"HEAD ");
-    message(&mut stream, &mut Vec::new(), bodiless)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    message(stream, &mut Vec::new(), bodiless)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
 /// Gets a page, and gives its body.

@@ -1,9 +1,9 @@
 //! Processes of the binary that serve until the test is over.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use crate::binary::{Run, taut};
@@ -17,6 +17,7 @@ pub struct Serving {
     child: Child,
     /// The first line that it printed.
     pub first_line: String,
+    said: Arc<Mutex<String>>,
 }
 
 impl Drop for Serving {
@@ -38,6 +39,22 @@ impl Serving {
     pub fn kill(self) {
         drop(self);
     }
+
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Panics
+    /// If it cannot be waited for, or fails.
+    pub fn end(mut self) {
+        drop(self.child.stdin.take());
+        let status = self.child.wait().expect("it can be waited for");
+        assert!(status.success(), "it ended with {status}: {}", self.said());
+    }
+
+    /// What it has said so far beside its output.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.said.lock().expect("nobody panics with it").clone()
+    }
 }
 
 /// Starts the binary, and waits for the first line that it prints; or for its end, if that comes first.
@@ -56,12 +73,17 @@ pub fn serving(arguments: &[&str]) -> Result<Serving, Run> {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
-    let (mut stdout, mut stderr) =
+    let (mut stdout, stderr) =
         (BufReader::new(child.stdout.take().expect("piped")), child.stderr.take().expect("piped"));
-    let said = std::thread::spawn(move || {
-        let mut text = Vec::new();
-        let _ = stderr.read_to_end(&mut text);
-        String::from_utf8_lossy(&text).into_owned()
+    let said = Arc::new(Mutex::new(String::new()));
+    let listening = std::thread::spawn({
+        let said = said.clone();
+        move || {
+            for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned() + "\n";
+                said.lock().expect("nobody panics with it").push_str(&line);
+            }
+        }
     });
     let (line_sender, line) = mpsc::channel();
     std::thread::spawn(move || {
@@ -71,11 +93,11 @@ pub fn serving(arguments: &[&str]) -> Result<Serving, Run> {
         let _ = std::io::copy(&mut stdout, &mut std::io::sink());
     });
     let first_line = line.recv_timeout(PATIENCE).expect("it says something, or ends");
-    let serving = Serving { child, first_line };
+    let mut serving = Serving { child, first_line, said };
     if serving.first_line.is_empty() {
-        let mut serving = serving;
         let status = serving.child.wait().expect("it can be waited for").code().unwrap_or(-1);
-        return Err(Run { status, stdout: String::new(), stderr: said.join().expect("the reader does not panic") });
+        listening.join().expect("the reader does not panic");
+        return Err(Run { status, stdout: String::new(), stderr: serving.said() });
     }
     Ok(serving)
 }

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use harness::{exchange, page};
 use serde_json::Value;
+use taut_identity::LiveIdentity;
 
 use crate::backend::{Backends, MARK, Seen};
+use crate::sealed::{credentials, exchange_as};
 
 /// Headers that differ from one request to the next, or that name the product. Istio's Envoys send the `x-envoy-` ones to each
 /// other; the number of the try alone is for applications.
@@ -23,11 +26,13 @@ pub(crate) struct Ask {
     host: Option<&'static str>,
     headers: Vec<(String, String)>,
     times: usize,
+    /// Who asks, by its certificate; over plaintext if nobody.
+    by: Option<&'static str>,
 }
 
 /// `ask("GET /path", "200 one")`. Characters up to U+00FF are sent as the bytes of that number.
 pub(crate) fn ask(line: &'static str, want: &'static str) -> Ask {
-    Ask { line, want, host: None, headers: vec![], times: 1 }
+    Ask { line, want, host: None, headers: vec![], times: 1, by: None }
 }
 
 impl Ask {
@@ -38,6 +43,11 @@ impl Ask {
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Ask {
         self.headers.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// Asked by whoever has the certificate of this identity.
+    pub(crate) fn by(self, id: &'static str) -> Ask {
+        Ask { by: Some(id), ..self }
     }
 
     /// Asked so often one after the other, and what comes of it is counted.
@@ -99,11 +109,20 @@ struct Outcome {
     lines: Vec<String>,
 }
 
+/// The certificate of an identity: the same one each time, whose hash is compared too.
+fn shown(id: &'static str) -> LiveIdentity {
+    static SHOWN: Mutex<BTreeMap<&str, LiveIdentity>> = Mutex::new(BTreeMap::new());
+    SHOWN.lock().unwrap().entry(id).or_insert_with(|| LiveIdentity::new(credentials(id))).clone()
+}
+
 fn once(ask: &Ask, host: &str, door: &Door, backends: &Backends) -> Outcome {
     static MARKS: AtomicU64 = AtomicU64::new(0);
     let mark = MARKS.fetch_add(1, Ordering::Relaxed).to_string();
-    let bytes = [door.preamble.as_bytes(), &ask.bytes(host, &mark)].concat();
-    let answer = exchange(door.address, &bytes);
+    let bytes = ask.bytes(host, &mark);
+    let answer = match ask.by {
+        Some(id) => exchange_as(&shown(id), door.address, door.preamble, &bytes),
+        None => exchange(door.address, &[door.preamble.as_bytes(), &bytes].concat()),
+    };
     let waited_for = if ask.times == 1 { ask.tries() } else { 0 };
     let seen = backends.seen(&mark, waited_for);
     let mut lines = Vec::new();
@@ -166,7 +185,8 @@ pub(crate) fn compare(case: &Case, host: &str, doors: [&Door; 2], backends: &Bac
     let [taut, envoy] = doors;
     let (mut differences, mut wrong) = (Vec::new(), Vec::new());
     for ask in &case.asks {
-        let what = format!("{}: {} {:?} {:?}", case.name, ask.line, ask.host.unwrap_or(host), ask.headers);
+        let by = ask.by.unwrap_or("nobody");
+        let what = format!("{}: {} {:?} {:?} by {by}", case.name, ask.line, ask.host.unwrap_or(host), ask.headers);
         let theirs = outcome(ask, host, envoy, backends);
         if theirs.short != ask.want {
             wrong.push(format!(

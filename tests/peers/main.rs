@@ -9,8 +9,10 @@ mod compare;
 mod config;
 mod inbound;
 mod outbound;
+mod sealed;
 mod taut;
 
+mod callers;
 mod changing;
 mod gateway;
 mod matching;

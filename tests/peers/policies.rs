@@ -7,7 +7,7 @@ use crate::config::{filter, is};
 use crate::inbound::run;
 
 /// A policy of Istio.
-fn policy(name: &str, action: &str, rules: &str) -> String {
+pub(crate) fn policy(name: &str, action: &str, rules: &str) -> String {
     format!(
         "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: {name}, namespace: shop}}\n\
          spec:\n  action: {action}\n  rules: {rules}\n---\n"

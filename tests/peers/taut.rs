@@ -4,16 +4,17 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use harness::{compile_text, problems_text};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType};
 use taut_delivery::Runner as _;
-use taut_identity::{Credentials, LiveIdentity};
-use taut_proxy::{Bind, DrainConfig, Patience, Proxy, ProxyConfig, Role};
+use taut_identity::LiveIdentity;
+use taut_proxy::{Bind, DrainConfig, Patience, Proxy, ProxyConfig, Refresh, Role};
 use taut_snapshot::endpoint::EndpointPort;
 use taut_snapshot::{Endpoint, EndpointSet, Owner};
 use tokio::runtime::Runtime;
+
+use crate::sealed::credentials;
 
 /// The port of every service and workload of the tests.
 pub(crate) const PORT: u16 = 8080;
@@ -23,23 +24,6 @@ pub(crate) struct Taut {
     proxy: Arc<Proxy>,
     generation: AtomicU64,
     _runtime: Runtime,
-}
-
-fn credentials(account: &str) -> Credentials {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::default();
-    let id = format!("spiffe://cluster.local/ns/shop/sa/{account}");
-    params.subject_alt_names = vec![SanType::URI(id.as_str().try_into().unwrap())];
-    let now = SystemTime::now();
-    params.not_before = (now - Duration::from_secs(3_600)).into();
-    params.not_after = (now + Duration::from_secs(3_600)).into();
-    let leaf = params.signed_by(&key, &issuer).unwrap();
-    let (leaf, root) = (leaf.pem(), issuer.pem());
-    Credentials::from_pem(leaf.as_bytes(), key.serialize_pem().as_bytes(), root.as_bytes()).unwrap()
 }
 
 impl Taut {
@@ -57,10 +41,11 @@ impl Taut {
             locality: None,
             access_log: None,
             patience: Patience::USUAL,
+            refresh: Refresh::USUAL,
         };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
-        let identity = LiveIdentity::new(credentials(workload));
+        let identity = LiveIdentity::new(credentials(&format!("cluster.local/ns/shop/sa/{workload}")));
         let proxy = runtime.block_on(async { Proxy::start(config, identity) }).unwrap();
         Taut { proxy, generation: AtomicU64::new(0), _runtime: runtime }
     }

@@ -2,4 +2,5 @@
 
 mod bad_input;
 mod capture;
+mod churn;
 mod demo;

@@ -99,7 +99,7 @@ pub(crate) struct Lowering<'m, 'r> {
     pub(crate) mesh_link: Link<object::Mesh>,
     clusters: HashMap<ClusterKey, Link<ClusterSet>>,
     /// What is told of requests, by namespace and the Telemetries that say so.
-    told: HashMap<(Text, Vec<Place>), Option<Link<Telemetry>>>,
+    telemetries: HashMap<(Text, Vec<Place>), Option<Link<Telemetry>>>,
     /// Every host that is a service, or that a virtual service of sidecars names.
     hosts: Option<Arc<[Host]>>,
     /// What the last destination led to: most of those of a rule are subsets of one host.
@@ -159,7 +159,7 @@ impl<'m, 'r> Lowering<'m, 'r> {
             made: Vec::new(),
             mesh_link,
             clusters: HashMap::new(),
-            told: HashMap::new(),
+            telemetries: HashMap::new(),
             hosts: None,
             last: None,
             base: None,
@@ -185,7 +185,7 @@ impl<'m, 'r> Lowering<'m, 'r> {
             made: Vec::new(),
             mesh_link: self.mesh_link,
             clusters: HashMap::new(),
-            told: HashMap::new(),
+            telemetries: HashMap::new(),
             hosts: self.hosts.clone(),
             last: None,
             base: self.base.clone(),

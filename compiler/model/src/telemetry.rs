@@ -200,7 +200,7 @@ pub fn logs_of<'m>(mesh: &'m Mesh<'_>, layers: &[Of<'m, Telemetry>], side: Side)
         }
     }
     let provided = found.into_iter().filter_map(|(name, on)| {
-        let provider = provider_named(mesh, name).filter(|it| it.envoy_file_access_log.is_some());
+        let provider = provider_named(mesh, name).filter(|it| it.takes_logs());
         (provider.is_some() || name.eq_ignore_ascii_case(ENVOY_LOG)).then_some((provider, on))
     });
     let provided: Vec<_> = provided.collect();

@@ -348,10 +348,11 @@ impl MeshConfig {
             }
         }
         for name in self.default_providers.iter().flat_map(|defaults| &defaults.access_logging) {
-            let known = |it: &ExtensionProvider| it.envoy_file_access_log.is_some() && it.name.value == name.value;
+            let known = |it: &ExtensionProvider| it.takes_logs() && it.name.value == name.value;
             if name.value != ENVOY_LOG && !self.extension_providers.iter().any(known) {
                 let message = format!("`{}` is no provider that takes access logs", name.value);
-                let help = "declare it in `extensionProviders`, as `envoyFileAccessLog`, or write `envoy`";
+                let help =
+                    "declare it in `extensionProviders`, as `envoyFileAccessLog` or `envoyOtelAls`, or write `envoy`";
                 cx.say(&rules::UNSUPPORTED_VALUE, name.span, message, help);
             }
         }

@@ -135,6 +135,14 @@ impl Page<'_> {
                 }
             }
         }
+        if let Some(telemetry) = view.telemetry.map(|link| self.objects.read(link)).transpose()? {
+            for (what, services) in [("sends", &telemetry.client_told), ("takes", &telemetry.server_told)] {
+                for service in services {
+                    let which = if service.filter.is_empty() { "all" } else { "some" };
+                    self.line(1, format!("tells {} of {which} of what it {what}", service.name));
+                }
+            }
+        }
         for listener in &view.listeners {
             self.listener(*listener)?;
         }

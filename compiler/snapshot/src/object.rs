@@ -43,8 +43,8 @@ pub use route::{
 pub use service::{Layer, Service, ServicePort};
 pub use telemetry::{
     Collects, CutItem, Exporter, FilterAttribute, FilterHolds, FilterStep, FilterTest, HeaderNames, LogField, LogFile,
-    LogFormat, LogItem, LogPiece, LookedUp, Metric, MetricRule, SpanTag, TagFrom, TagRule, TagValue, Telemetry,
-    Tracing, ZipkinCollector,
+    LogFormat, LogItem, LogPiece, LogService, LookedUp, Metric, MetricRule, OtlpRecord, SpanTag, TagFrom, TagRule,
+    TagValue, Telemetry, Told, ToldHeaders, Tracing, ZipkinCollector,
 };
 pub use token::{TokenKeys, TokenRule, TokenSet};
 pub use view::{Egress, EgressPort, Inbound, MtlsMode, PortMode, View};

@@ -23,6 +23,9 @@ mod serve;
 
 mod error;
 
+#[cfg(any(test, feature = "any-bytes"))]
+pub mod any_bytes;
+
 #[cfg(test)]
 mod conversations;
 

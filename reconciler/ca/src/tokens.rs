@@ -192,7 +192,7 @@ fn read(state: &Path, shelf: Shelf, name: Digest) -> Result<Option<TokenEntry>, 
     Ok(Some(TokenEntry { name, id, expires, used: shelf == Shelf::Used }))
 }
 
-fn parse(content: &str) -> Option<(SpiffeId, SystemTime)> {
+pub(crate) fn parse(content: &str) -> Option<(SpiffeId, SystemTime)> {
     let (id, expires) = content.strip_suffix('\n')?.split_once('\n')?;
     let expires = Duration::from_secs(expires.strip_prefix("expires ")?.parse().ok()?);
     Some((id.strip_prefix("identity ")?.parse().ok()?, UNIX_EPOCH.checked_add(expires)?))

@@ -27,6 +27,9 @@ mod act;
 mod ledger;
 mod run;
 
+#[cfg(any(test, feature = "any-bytes"))]
+pub mod any_bytes;
+
 mod api;
 mod wire;
 

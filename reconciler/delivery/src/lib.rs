@@ -23,6 +23,9 @@ mod follow;
 mod serve;
 mod wire;
 
+#[cfg(any(test, feature = "any-bytes"))]
+pub mod any_bytes;
+
 #[cfg(any(test, feature = "simulation"))]
 pub mod simulation;
 

@@ -55,7 +55,7 @@ pub(crate) struct Booted {
 
 /// What `active` and `previous` say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Pointer {
+pub(crate) struct Pointer {
     running: Running,
     contents: Digest,
 }
@@ -65,7 +65,7 @@ impl Pointer {
         Pointer { running: Running { snapshot: Digest([0; 32]), generation: 0 }, contents: Digest([0; 32]) };
 
     /// Text, for the operator's eyes. Its length is always the same, so that it can be overwritten on a full disk.
-    fn write(&self) -> Vec<u8> {
+    pub(crate) fn write(&self) -> Vec<u8> {
         let Pointer { running: Running { snapshot, generation }, contents } = self;
         let body = format!(
             "what a member of the mesh runs, version 1\nsnapshot {snapshot}\ngeneration {generation:020}\ncontents {contents}\n"
@@ -73,7 +73,7 @@ impl Pointer {
         format!("{body}check {}\n", Digest::of(body.as_bytes())).into_bytes()
     }
 
-    fn read(bytes: &[u8]) -> Option<Pointer> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Pointer> {
         let text = std::str::from_utf8(bytes).ok()?;
         let mut words = text.lines().filter_map(|line| line.split_once(' ').map(|(_, value)| value));
         let (_title, snapshot, generation, contents) = (words.next()?, words.next()?, words.next()?, words.next()?);

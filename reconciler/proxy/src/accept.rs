@@ -26,7 +26,6 @@ use crate::authorize::authorize;
 use crate::carry::{Carrying, carry};
 use crate::config::Role;
 use crate::downstream::{Connection, PeerIdentity, Tls, serve_http};
-use crate::headers::forwarded_cert;
 use crate::heading::{Becomes, Heading, Nowhere, arriving, leaving, looks};
 use crate::pace::Pace;
 use crate::shown;
@@ -306,7 +305,7 @@ impl Accepted {
         let peer = if of_mesh { self.peer(&stream) } else { None };
         let (_, session) = stream.get_ref();
         let certificate = session.peer_certificates().and_then(|chain| chain.first()).filter(|_| !of_mesh);
-        let shown = certificate.and_then(shown::element);
+        let shown = certificate.and_then(shown::to_gateway);
         let speech = match session.alpn_protocol() {
             Some(b"h2" | b"istio-h2") => Some(Speech::Http2),
             Some(b"http/1.1" | b"istio-http/1.1" | b"istio-http/1.0") => Some(Speech::Http1),
@@ -319,12 +318,13 @@ impl Accepted {
     /// Who a client proved to be.
     fn peer(&self, stream: &server::TlsStream<Rewound<TcpStream>>) -> Option<PeerIdentity> {
         let shared = &self.worker.shared;
-        let peer = taut_identity::verified_peer(stream.get_ref().1)?;
+        let session = stream.get_ref().1;
+        let peer = taut_identity::verified_peer(session)?;
         let id = Text::from(peer.id().as_str());
         let own = shared.labels.principals.value(shared.principal);
         Some(PeerIdentity {
             principal: shared.labels.principals.number(id.clone()),
-            forwarded: forwarded_cert(&own, &id),
+            forwarded: shown::within_mesh(&own, session.peer_certificates()?.first()?)?,
             id,
         })
     }

@@ -29,6 +29,8 @@ pub struct ProxyConfig {
     pub access_log: Option<AccessLog>,
     /// How long clients may take.
     pub patience: Patience,
+    /// How often it asks again for what no snapshot has.
+    pub refresh: Refresh,
 }
 
 /// How long clients may take who send nothing.
@@ -44,6 +46,31 @@ impl Patience {
     /// A head may take far longer than any honest client needs, and not so long that many slow ones can take up all
     /// connections; without a request, a connection may be open for as long as Envoy has it.
     pub const USUAL: Patience = Patience { head: Duration::from_secs(30), idle: Duration::from_secs(3_600) };
+}
+
+/// How often names are looked up and keys of tokens are fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refresh {
+    /// A name whose addresses are endpoints.
+    pub names: Duration,
+    /// The longest pause after it could not be looked up: each one is twice as long as the last.
+    pub names_after_failure_max: Duration,
+    /// A set of keys.
+    pub keys: Duration,
+    /// The same, after it could not be fetched.
+    pub keys_after_failure: Duration,
+}
+
+impl Refresh {
+    /// The system's resolver says nothing of how long an answer is good for: every five seconds is what Envoy does without a
+    /// TTL, and the resolver's own cache answers most of them. The rest is Istio's: `dnsRefreshRate`, and
+    /// `PILOT_JWT_PUB_KEY_REFRESH_INTERVAL` with its pause after failures (semantics.md §6.2, §10).
+    pub const USUAL: Refresh = Refresh {
+        names: Duration::from_secs(5),
+        names_after_failure_max: Duration::from_secs(60),
+        keys: Duration::from_secs(20 * 60),
+        keys_after_failure: Duration::from_secs(60),
+    };
 }
 
 /// An address to listen on, and what for.

@@ -4,7 +4,7 @@
 //! May not: decide which requests it is asked about; `decide::Policies::asked` does.
 //! Invariant: whoever is to be asked about and was not asked is denied, unless the provider fails open.
 
-mod grpc;
+pub(crate) mod grpc;
 mod web;
 
 use std::time::Duration;

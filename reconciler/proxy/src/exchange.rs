@@ -23,6 +23,7 @@ use crate::pool::Lease;
 use crate::telemetry::log::{Entry, tell};
 use crate::telemetry::record::{Details, Flags, Record};
 use crate::trace::Span;
+use crate::trace::export::Report;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
@@ -82,7 +83,8 @@ impl Drop for Exchange {
         let took = self.started.elapsed();
         let bytes_received = self.upload.as_ref().map_or(0, |upload| upload.bytes());
         if let Some(span) = self.span.take() {
-            worker.shared.spans.add(span.finish(&record, took, bytes_received), &worker.shared.counters);
+            let span = span.finish(&record, took, bytes_received);
+            worker.shared.reports.add(Report::Span(span), &worker.shared.counters);
         }
         worker.series.request(&record.key, took, bytes_received, record.bytes_sent);
         tell(&worker.shared, Entry { record, took, bytes_received });

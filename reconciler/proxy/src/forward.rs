@@ -123,6 +123,7 @@ pub(crate) async fn forward(
 ) -> Result<Answer, Box<Reply>> {
     let upstream = course.upstream;
     let limits = &upstream.cluster.limits;
+    note_heading(exchange, upstream, None);
     let overflow = || {
         worker.shared.counters.upstream_overflows.add_one();
         Box::new(Reply::overflow())
@@ -306,11 +307,12 @@ async fn attempt(
     let upstream = course.upstream;
     let http2 = !outbound.upgrades && upstream.speaks_http2().unwrap_or(outbound.from_http2);
     for _ in 0..STALE_MAX {
+        note_heading(exchange, upstream, Some(backend));
         let mut lease = lease(worker, upstream, backend, http2).await.map_err(|none| match none {
             NoConnection::Overflow => Failed::Overflow,
             NoConnection::Failed(why) => Failed::NoConnection(why),
         })?;
-        note(exchange, upstream, backend, &lease, worker);
+        note_connection(exchange, backend, &lease, worker);
         let repeatable = lease.reused && outbound.is_repeatable();
         let request = write(course, backend, outbound, http2, keep || repeatable).ok_or(Failed::Unwritable)?;
         match lease.send(request).await {
@@ -365,20 +367,27 @@ fn write(
     Some(request)
 }
 
-/// Notes who is at the other end.
-fn note(exchange: &mut Exchange, upstream: &Upstream, backend: &Backend, lease: &Lease, worker: &Worker) {
+/// Where it is headed, whether or not it gets there.
+fn note_heading(exchange: &mut Exchange, upstream: &Upstream, backend: Option<&Backend>) {
+    if let Some(line) = &mut exchange.record.line {
+        line.upstream = Some(UpstreamLine {
+            cluster: upstream.name.clone(),
+            address: backend.map(|backend| backend.address),
+            local: None,
+            service_time_ms: None,
+        });
+    }
+}
+
+/// Over which connection it goes.
+fn note_connection(exchange: &mut Exchange, backend: &Backend, lease: &Lease, worker: &Worker) {
     let record = &mut exchange.record;
     if record.key.reporter == Reporter::Source {
         record.key.destination = Party { workload: backend.workload(), principal: lease.about.principal };
         record.key.source.principal = if backend.secure { worker.shared.principal } else { NameId::UNKNOWN };
     }
-    if let Some(line) = &mut record.line {
-        line.upstream = Some(UpstreamLine {
-            cluster: upstream.name.clone(),
-            address: Some(backend.address),
-            local: lease.about.local,
-            service_time_ms: None,
-        });
+    if let Some(upstream) = record.line.as_mut().and_then(|line| line.upstream.as_mut()) {
+        upstream.local = lease.about.local;
     }
 }
 

@@ -307,19 +307,13 @@ pub(crate) fn write_http2_target(
     Ok(Uri::from_parts(parts)?)
 }
 
-/// Who is at the other end of an mTLS connection, for the application: Envoy's element, without the hash.
-pub(crate) fn forwarded_cert(own: &str, peer: &str) -> HeaderValue {
-    HeaderValue::try_from(format!("By={own};URI={peer}")).expect("a SPIFFE id is a header's value")
-}
-
-/// Adds who is at the other end to what earlier proxies said (Envoy's APPEND_FORWARD). Over plaintext nobody is believed.
+/// Adds who is at the other end to what earlier proxies said, which is one list (Envoy's APPEND_FORWARD). Over plaintext nobody
+/// is believed.
 pub(crate) fn write_forwarded_cert(headers: &mut HeaderMap, element: Option<&HeaderValue>) {
-    let before = headers.remove(FORWARDED_CERT);
-    let Some(element) = element else { return };
-    let joined = before.and_then(|before| {
-        let parts = [before.as_bytes(), b",", element.as_bytes()].concat();
-        HeaderValue::from_bytes(&parts).ok()
-    });
+    let Some(element) = element else { return drop(headers.remove(FORWARDED_CERT)) };
+    let before = headers.get_all(FORWARDED_CERT).iter().map(HeaderValue::as_bytes).filter(|value| !value.is_empty());
+    let all: Vec<&[u8]> = before.chain([element.as_bytes()]).collect();
+    let joined = if all.len() == 1 { None } else { HeaderValue::from_bytes(&all.join(&b","[..])).ok() };
     headers.insert(FORWARDED_CERT, joined.unwrap_or_else(|| element.clone()));
 }
 
@@ -411,10 +405,17 @@ mod tests {
 
     #[test]
     fn certificates_are_forwarded_only_over_mtls() {
-        let element = forwarded_cert("spiffe://td/ns/a/sa/me", "spiffe://td/ns/a/sa/you");
+        let element = HeaderValue::from_static("By=spiffe://td/ns/a/sa/me;URI=spiffe://td/ns/a/sa/you");
         let mut all = headers(&[("x-forwarded-client-cert", "URI=spiffe://td/ns/a/sa/earlier")]);
         write_forwarded_cert(&mut all, Some(&element));
         assert!(text(&all).ends_with("earlier,By=spiffe://td/ns/a/sa/me;URI=spiffe://td/ns/a/sa/you"));
+        let mut several = headers(&[
+            ("x-forwarded-client-cert", "a"),
+            ("x-forwarded-client-cert", ""),
+            ("x-forwarded-client-cert", "b"),
+        ]);
+        write_forwarded_cert(&mut several, Some(&element));
+        assert!(text(&several).starts_with("x-forwarded-client-cert: a,b,By="), "{}", text(&several));
         write_forwarded_cert(&mut all, None);
         assert!(all.is_empty());
     }

@@ -39,6 +39,7 @@ mod limits;
 mod mirror;
 mod outlier;
 mod pool;
+mod race;
 mod ring;
 mod tls;
 mod tunnel;
@@ -52,11 +53,14 @@ mod runner;
 mod worker;
 mod world;
 
+#[cfg(any(test, feature = "any-bytes"))]
+pub mod any_bytes;
+
 mod admin;
 mod telemetry;
 mod trace;
 
-pub use config::{AccessLog, Addresses, Bind, DrainConfig, LogFormat, Patience, ProxyConfig, Role};
+pub use config::{AccessLog, Addresses, Bind, DrainConfig, LogFormat, Patience, ProxyConfig, Refresh, Role};
 pub use error::ProxyError;
 pub use proxy::{Following, Proxy, run};
 pub use runner::Prepared;

@@ -127,6 +127,7 @@ impl Proxy {
             locality,
             access_log,
             patience,
+            refresh,
         } = config;
         if !admin.ip().is_loopback() {
             return Err(ProxyError::AdminNotLocal(admin));
@@ -160,12 +161,13 @@ impl Proxy {
             connections: Default::default(),
             connections_max: connections_max(rustix::process::getrlimit(rustix::process::Resource::Nofile).current),
             patience,
+            refresh,
             workers: workers.get(),
             trusted_proxies,
             locality: locality.map(Text::from),
             log: access_log.map(Log::start).transpose().map_err(ProxyError::Workers)?,
             writers: Default::default(),
-            spans: Default::default(),
+            reports: Default::default(),
             began: Instant::now(),
         });
         let workers = Workers::start(workers, &shared).map_err(ProxyError::Workers)?;
@@ -220,7 +222,7 @@ impl Proxy {
                 drain.empty(CUT_MAX).await;
             }
         }
-        self.shared.spans.flush().await;
+        self.shared.reports.flush().await;
         self.shared.writers.flush();
         if let Some(log) = &self.shared.log {
             log.flush();

@@ -1,7 +1,7 @@
-//! The certificate that a client of a gateway showed, as services behind it are told (semantics.md §5.6).
+//! The certificate that a client showed, as whoever is behind the proxy is told (semantics.md §5.6, §13).
 //!
-//! Owns: the element of `x-forwarded-client-cert`, as Istio has Envoy write it at gateways: hash, certificate, subject and
-//! names.
+//! Owns: the element of `x-forwarded-client-cert`, as Istio has Envoy write it: at gateways with the certificate itself, within
+//! the mesh with who took it.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -13,12 +13,20 @@ use taut_identity::Presented;
 /// The width of the lines of PEM (RFC 7468 §2).
 const LINE: usize = 64;
 
-/// The element of a certificate; none of one that cannot be read.
-pub(crate) fn element(certificate: &CertificateDer<'_>) -> Option<HeaderValue> {
+/// The element of a certificate that was shown to a gateway; none of one that cannot be read.
+pub(crate) fn to_gateway(certificate: &CertificateDer<'_>) -> Option<HeaderValue> {
+    element("", &format!("Cert=\"{}\";", encoded(&pem(certificate))), certificate)
+}
+
+/// The element of a certificate that was shown within the mesh, to whoever has this id.
+pub(crate) fn within_mesh(own: &str, certificate: &CertificateDer<'_>) -> Option<HeaderValue> {
+    element(&format!("By={own};"), "", certificate)
+}
+
+fn element(before: &str, whole: &str, certificate: &CertificateDer<'_>) -> Option<HeaderValue> {
     let presented = Presented::read(certificate).ok()?;
     let hash: String = digest(&SHA256, certificate).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut text =
-        format!("Hash={hash};Cert=\"{}\";Subject=\"{}\"", encoded(&pem(certificate)), quoted(&presented.subject));
+    let mut text = format!("{before}Hash={hash};{whole}Subject=\"{}\"", quoted(&presented.subject));
     for (name, values) in [("URI", &presented.uris), ("DNS", &presented.hosts)] {
         for value in values {
             text.push_str(&format!(";{name}={}", bare(value)));
@@ -72,13 +80,17 @@ mod tests {
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, "me");
         let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        let element = element(made.der()).unwrap();
+        let element = to_gateway(made.der()).unwrap();
         let text = element.to_str().unwrap();
         let parts: Vec<&str> = text.split(';').map(|part| part.split('=').next().unwrap()).collect();
         assert_eq!(parts, ["Hash", "Cert", "Subject", "URI", "DNS"], "{text}");
         assert!(text.contains("Cert=\"-----BEGIN%20CERTIFICATE-----%0A") && text.ends_with(";DNS=a.example"), "{text}");
         assert!(text.contains(";Subject=\"CN=me\";URI=urn%3Ax%3BURI%3Dspiffe"), "{text}");
         assert_eq!(pem(made.der()), made.pem().replace("\r\n", "\n"));
-        assert!(super::element(&CertificateDer::from(b"no".to_vec())).is_none());
+        let element = within_mesh("spiffe://td/ns/a/sa/me", made.der()).unwrap();
+        let text = element.to_str().unwrap();
+        let parts: Vec<&str> = text.split(';').map(|part| part.split('=').next().unwrap()).collect();
+        assert_eq!(parts, ["By", "Hash", "Subject", "URI", "DNS"], "{text}");
+        assert!(to_gateway(&CertificateDer::from(b"no".to_vec())).is_none());
     }
 }

@@ -6,7 +6,7 @@
 
 pub(crate) mod context;
 pub(crate) mod export;
-mod otlp;
+pub(crate) mod otlp;
 mod zipkin;
 
 use std::borrow::Cow;
@@ -92,8 +92,7 @@ impl Tracer {
         Tracer {
             tracing: tracing.clone(),
             upstream: upstream.clone(),
-            // Istio's `APP_LABEL_AND_NAMESPACE`.
-            service: format!("{}.{}", workload.canonical_service, workload.namespace),
+            service: workload.service(),
             server,
             forms: match &tracing.exporter.speaks {
                 Collects::Zipkin(zipkin) => Forms { b3: true, w3c: zipkin.w3c },

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use crate::balance::Draws;
-use crate::config::Patience;
+use crate::config::{Patience, Refresh};
 use crate::drain::Drains;
 use crate::limits::Gauge;
 use crate::listen::{Listening, accept_all};
@@ -27,7 +27,7 @@ use crate::telemetry::log::Log;
 use crate::telemetry::metrics::Shard;
 use crate::telemetry::names::{Labels, NameId};
 use crate::tls::Inward;
-use crate::trace::export::{Spans, send_all};
+use crate::trace::export::{Reports, send_all};
 use crate::world::World;
 
 /// What all workers share.
@@ -50,11 +50,13 @@ pub(crate) struct Shared {
     pub(crate) connections_max: u32,
     /// How long clients may take.
     pub(crate) patience: Patience,
+    /// How often names are looked up, and keys fetched.
+    pub(crate) refresh: Refresh,
     pub(crate) log: Option<Log>,
     /// Those who write the mesh's logs.
     pub(crate) writers: Writers,
-    /// Spans on their way to collectors.
-    pub(crate) spans: Spans,
+    /// Spans and entries of logs on their way to collectors.
+    pub(crate) reports: Reports,
     /// Where the proxy is, if its command line says.
     pub(crate) locality: Option<Text>,
     /// How many threads serve.

@@ -13,7 +13,7 @@ use taut_snapshot::decide::{
     ClusterId, DEFAULT_RETRY_ATTEMPTS, Destination, Forwarding, GatewayListener, GatewayServer, Tables, Whereabouts,
 };
 use taut_snapshot::object::{
-    Balancer, Cluster, ClusterTls, EndpointSource, Limits, MtlsMode, Protocol, Retry, RetryOn, Service,
+    Balancer, Cluster, ClusterTls, EndpointSource, Limits, LogService, MtlsMode, Protocol, Retry, RetryOn, Service,
 };
 use taut_snapshot::{BadSnapshot, Digest, Objects, Text, view_of};
 
@@ -21,6 +21,7 @@ use crate::config::Role;
 use crate::telemetry::files::Logs;
 use crate::telemetry::names::{Labels, NameId, ServiceName, Workload};
 use crate::telemetry::peer::Introduction;
+use crate::telemetry::told::Sink;
 use crate::tls::{Ending, HTTP, gateway_config};
 use crate::token::Tokens;
 use crate::trace::Tracer;
@@ -139,9 +140,17 @@ impl World {
         let tokens = tables.tokens.as_ref().map(|set| Tokens::new(set, known)).transpose().map_err(in_view)?;
         let stand_ins = stand_ins(&tables, place.roles).map_err(in_view)?;
         let certificates = certificates(&tables, before).map_err(in_view)?;
-        let logs = |server: bool| Logs::open(tables.logs(server), &shared.writers).map_err(in_view);
-        let logs = [logs(false)?, logs(true)?];
         let workload = Workload::new(&tables.view.namespace, &tables.view.name, &tables.view.labels);
+        let logs = |server: bool| {
+            let sink = |(service, cluster): (&LogService, ClusterId)| Sink {
+                service: service.clone(),
+                upstream: upstreams[cluster.0 as usize].clone(),
+                node: place.name.to_owned(),
+                of: workload.service(),
+            };
+            Logs::open(tables.logs(server), tables.told(server).map(sink).collect(), &shared.writers).map_err(in_view)
+        };
+        let logs = [logs(false)?, logs(true)?];
         let world = World {
             snapshot,
             generation: 0,

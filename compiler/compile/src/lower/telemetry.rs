@@ -7,15 +7,15 @@ use taut_model::{
     telemetries_of, tracing_of,
 };
 use taut_resources::{
-    self as log, self as telemetry, CustomTag, ExtensionProvider, LookedUpTag, TagExpression, TagOperation,
+    self as log, self as telemetry, At, CustomTag, ExtensionProvider, LookedUpTag, TagExpression, TagOperation,
     TagOverride, TraceContext, USUAL_TEXT, parse_log_filter, parse_log_format, parse_tag,
 };
 use taut_snapshot::Text;
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::{
     ClusterSet, Collects, CutItem, Exporter, FilterAttribute, FilterHolds, FilterStep, FilterTest, HeaderNames,
-    LogField, LogFile, LogFormat, LogItem, LogPiece, LookedUp, Metric, MetricRule, SpanTag, TagFrom, TagRule, TagValue,
-    Telemetry, Tracing, ZipkinCollector,
+    LogField, LogFile, LogFormat, LogItem, LogPiece, LogService, LookedUp, Metric, MetricRule, OtlpRecord, SpanTag,
+    TagFrom, TagRule, TagValue, Telemetry, Told, ToldHeaders, Tracing, ZipkinCollector,
 };
 
 use super::Lowering;
@@ -34,29 +34,45 @@ impl Lowering<'_, '_> {
         let places = layers.iter().map(|it| it.at(it.resource.span)).collect();
         // Nearly all workloads of a namespace are told of alike.
         let key = (namespace.clone(), places);
-        if let Some(known) = self.told.get(&key) {
+        if let Some(known) = self.telemetries.get(&key) {
             return *known;
         }
         let told = self.telemetry_of(&layers, namespace);
-        self.told.insert(key, told);
+        self.telemetries.insert(key, told);
         told
     }
 
     fn telemetry_of(&mut self, layers: &[Of<'_, telemetry::Telemetry>], namespace: &str) -> Option<Link<Telemetry>> {
         let mesh = self.mesh;
-        let mut side = |side: Side| tracing_of(mesh, layers, side).and_then(|traced| self.tracing(&traced, namespace));
         let logs = |side: Side| logs(mesh, layers, side);
+        let sides = [Side::Client, Side::Server];
+        let [client, server] = sides.map(|side| {
+            let traced = tracing_of(mesh, layers, side)?;
+            self.tracing(&traced, namespace)
+        });
+        let [client_told, server_told] =
+            sides.map(|side| self.told(logs_of(mesh, layers, side).unwrap_or_default(), namespace));
         let telemetry = Telemetry {
-            client: side(Side::Client),
-            server: side(Side::Server),
+            client,
+            server,
             client_logs: logs(Side::Client),
             server_logs: logs(Side::Server),
             client_metrics: metric_rules(&metrics_of(layers, Side::Client)),
             server_metrics: metric_rules(&metrics_of(layers, Side::Server)),
+            client_told,
+            server_told,
         };
-        let Telemetry { client, server, client_logs, server_logs, client_metrics, server_metrics } = &telemetry;
-        let silent = client.is_none() && server.is_none() && client_logs.is_empty() && server_logs.is_empty();
-        if silent && client_metrics.is_empty() && server_metrics.is_empty() {
+        let nothing = Telemetry {
+            client: None,
+            server: None,
+            client_logs: vec![],
+            server_logs: vec![],
+            client_metrics: vec![],
+            server_metrics: vec![],
+            client_told: vec![],
+            server_told: vec![],
+        };
+        if telemetry == nothing {
             return None;
         }
         let link = self.objects.insert(&telemetry);
@@ -99,6 +115,25 @@ impl Lowering<'_, '_> {
         let clusters = self.provider_clusters(service, port, namespace)?;
         let path_max = path_max.map(|most| most.value).filter(|most| *most != 0).unwrap_or(PATH_MAX);
         Some(Exporter { name: provider.name.value.clone(), clusters, speaks, path_max })
+    }
+
+    /// Those of some logs that are services, for a client of this namespace; what the mesh does not have was reported.
+    fn told(&mut self, logged: Vec<Logged<'_>>, namespace: &str) -> Vec<LogService> {
+        let mut told = |logged: Logged<'_>| {
+            let provider = logged.provider?;
+            let (service, port) = provider.log_service()?;
+            let (takes, log, usual) = takes(provider)?;
+            Some(LogService {
+                name: provider.name.value.clone(),
+                clusters: self.provider_clusters(service, port, namespace)?,
+                takes,
+                log: log.filter(|it| !it.is_empty()).map_or(usual.into(), |it| it.value.clone()),
+                filter: filter_steps(logged.filter),
+            })
+        };
+        let mut told: Vec<LogService> = logged.into_iter().filter_map(&mut told).collect();
+        told.sort();
+        told
     }
 
     /// The clusters of a provider's service (`namespace/host`, or `host` as it is known in a namespace) and its port.
@@ -160,6 +195,9 @@ fn logs(mesh: &Mesh<'_>, layers: &[Of<'_, telemetry::Telemetry>], side: Side) ->
         return if settings.log_file.is_empty() { Vec::new() } else { vec![of_mesh] };
     };
     let file = |logged: &Logged<'_>| {
+        if logged.provider.is_some_and(|provider| provider.log_service().is_some()) {
+            return None;
+        }
         let said = logged.provider.and_then(|provider| provider.envoy_file_access_log.as_ref());
         let path = said.and_then(|said| said.path.as_ref()).filter(|path| !path.is_empty());
         let format = match said.map(|said| said.log_format.as_ref()) {
@@ -174,34 +212,66 @@ fn logs(mesh: &Mesh<'_>, layers: &[Of<'_, telemetry::Telemetry>], side: Side) ->
                 }
             },
         };
-        // What cannot be read was reported.
-        let filter = logged.filter.and_then(|filter| parse_log_filter(filter).ok()).unwrap_or_default();
-        LogFile {
+        Some(LogFile {
             path: path.map_or("/dev/stdout".into(), |path| path.value.clone()),
             format: log_format(&format),
-            filter: filter.into_iter().map(filter_step).collect(),
-        }
+            filter: filter_steps(logged.filter),
+        })
     };
-    let mut files: Vec<LogFile> = provided.iter().map(file).collect();
+    let mut files: Vec<LogFile> = provided.iter().filter_map(file).collect();
     files.sort();
     files
 }
 
-fn log_format(lines: &LogLines) -> LogFormat {
-    // What cannot be read was reported.
-    let pieces = |format: &str| {
-        let pieces = parse_log_format(format).unwrap_or_default();
-        pieces.into_iter().map(log_piece).collect::<Vec<LogPiece>>()
+/// What a provider's service is told, what its log is called, and what it is called where nobody says.
+fn takes(provider: &ExtensionProvider) -> Option<(Told, Option<&At<Text>>, &'static str)> {
+    let lower = |names: &[At<Text>]| {
+        let mut names: Vec<Text> = names.iter().map(|name| name.to_ascii_lowercase().into()).collect();
+        names.sort();
+        names.dedup();
+        names
     };
+    if let Some(it) = &provider.envoy_http_als {
+        let request = lower(&it.additional_request_headers_to_log);
+        let response = lower(&it.additional_response_headers_to_log);
+        return Some((Told::Requests(ToldHeaders { request, response }), it.log_name.as_ref(), "http_envoy_accesslog"));
+    }
+    if let Some(it) = &provider.envoy_tcp_als {
+        return Some((Told::Connections, it.log_name.as_ref(), "tcp_envoy_accesslog"));
+    }
+    let it = provider.envoy_otel_als.as_ref()?;
+    let text = it.log_format.as_ref().and_then(|format| format.text.as_ref()).filter(|text| !text.is_empty());
+    let labels = it.log_format.iter().flat_map(|format| &format.labels).flat_map(|labels| &labels.0);
+    let record = OtlpRecord {
+        body: pieces(text.map_or(USUAL_TEXT, |text| text.value.as_str())),
+        attributes: fields(labels.map(|(name, format)| (&name.value, format.value.as_str()))),
+    };
+    Some((Told::Otlp(record), it.log_name.as_ref(), "otel_envoy_accesslog"))
+}
+
+fn filter_steps(filter: Option<&str>) -> Vec<FilterStep> {
+    // What cannot be read was reported.
+    let steps = filter.and_then(|filter| parse_log_filter(filter).ok()).unwrap_or_default();
+    steps.into_iter().map(filter_step).collect()
+}
+
+fn pieces(format: &str) -> Vec<LogPiece> {
+    // What cannot be read was reported.
+    parse_log_format(format).unwrap_or_default().into_iter().map(log_piece).collect()
+}
+
+fn fields<'f>(all: impl Iterator<Item = (&'f Text, &'f str)>) -> Vec<LogField> {
+    let mut fields: Vec<LogField> =
+        all.map(|(name, format)| LogField { name: name.clone(), value: pieces(format) }).collect();
+    fields.sort();
+    fields
+}
+
+fn log_format(lines: &LogLines) -> LogFormat {
     match lines {
         LogLines::Text(text) if text.ends_with('\n') => LogFormat::Text(pieces(text)),
         LogLines::Text(text) => LogFormat::Text(pieces(&format!("{text}\n"))),
-        LogLines::Json(all) => {
-            let mut fields: Vec<LogField> =
-                all.iter().map(|(name, format)| LogField { name: name.clone(), value: pieces(format) }).collect();
-            fields.sort();
-            LogFormat::Json(fields)
-        }
+        LogLines::Json(all) => LogFormat::Json(fields(all.iter().map(|(name, format)| (name, format.as_str())))),
     }
 }
 
@@ -290,7 +360,7 @@ fn tag_value(tag: &CustomTag) -> Option<TagValue> {
 
 #[cfg(test)]
 mod tests {
-    use taut_snapshot::object::Telemetry;
+    use taut_snapshot::object::{LogFile, LogService, Telemetry, Told};
     use taut_source::{SourceFile, SourceSet};
 
     use crate::{Options, compile};
@@ -323,6 +393,64 @@ mod tests {
             format!("{} {} {}", it.exporter.name, it.sampling, tags.join(",")).trim_end().to_owned()
         };
         [client, server].map(|it| it.as_ref().map_or("-".to_owned(), side)).join("; ")
+    }
+
+    /// What is logged, and who is told, of the client's side and of the server's.
+    fn logged(config: &str, logging: &str) -> String {
+        let mesh = format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: c, namespace: shop}}\nspec: {{selector: {{app: c}}, ports: [{{name: grpc, port: 4317}}]}}\n---\n\
+             apiVersion: v1\nkind: Pod\nmetadata: {{name: a, namespace: shop, labels: {{app: a}}}}\nspec: {{containers: [{{name: a}}]}}\n---\n\
+             apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {{name: t, namespace: shop}}\nspec: {{accessLogging: [{logging}]}}\n"
+        );
+        let at = "service: c.shop.svc.cluster.local, port: 4317";
+        let providers = format!(
+            "extensionProviders:\n- {{name: http, envoyHttpAls: {{{at}, additionalRequestHeadersToLog: [X-B, x-a, X-A]}}}}\n\
+             - {{name: tcp, envoyTcpAls: {{{at}, logName: own}}}}\n\
+             - {{name: otel, envoyOtelAls: {{{at}, logFormat: {{labels: {{code: '%RESPONSE_CODE%'}}}}}}}}\n\
+             - {{name: gone, envoyOtelAls: {{service: gone.example, port: 1}}}}\n\
+             - {{name: file, envoyFileAccessLog: {{path: /log}}}}\n"
+        );
+        let file = |name: &str, text: &str| SourceFile::new(name, text.as_bytes());
+        let sources =
+            SourceSet::new(vec![file("config.yaml", &format!("{providers}{config}")), file("mesh.yaml", &mesh)]);
+        let options = Options { mesh_config: Some("config.yaml".into()), ..Options::default() };
+        let compiled = compile(&sources, &options);
+        let snapshot = compiled.snapshot.unwrap_or_else(|| panic!("{:#?}", compiled.problems));
+        let view = taut_snapshot::view_of(&snapshot.objects, snapshot.id, "shop/a").unwrap().unwrap();
+        let view = snapshot.objects.read(view).unwrap();
+        let Some(link) = view.telemetry else { return "nothing".to_owned() };
+        let it = snapshot.objects.read(link).unwrap();
+        let side = |files: &[LogFile], told: &[LogService]| {
+            let files = files.iter().map(|file| file.path.to_string());
+            let told = told.iter().map(|it| match &it.takes {
+                Told::Requests(headers) => format!("{} of requests with {}", it.log, headers.request.join(",")),
+                Told::Connections => format!("{} of connections", it.log),
+                Told::Otlp(record) => format!("{} of all in {}+{}", it.log, record.body.len(), record.attributes.len()),
+            });
+            files.chain(told).collect::<Vec<String>>().join(", ")
+        };
+        [side(&it.client_logs, &it.client_told), side(&it.server_logs, &it.server_told)].join("; ")
+    }
+
+    #[test]
+    #[rustfmt::skip] // a table is read by its columns
+    fn services_are_told_where_files_would_be_written() {
+        let http = "http_envoy_accesslog of requests with x-a,x-b";
+        let table = [
+            ("", "{providers: [{name: http}]}", format!("{http}; {http}")),
+            ("", "{providers: [{name: tcp}], match: {mode: SERVER}}", "; own of connections".to_owned()),
+            ("", "{providers: [{name: HTTP}], match: {mode: CLIENT}}, {providers: [{name: file}], match: {mode: CLIENT}}", format!("/log, {http}; ")),
+            ("accessLogFile: /mesh", "{providers: [{name: tcp}]}", "own of connections; own of connections".to_owned()),
+            ("accessLogFile: /mesh", "{providers: [{name: nobody}]}", "/mesh; /mesh".to_owned()),
+            ("", "{providers: [{name: gone}]}", "nothing".to_owned()),
+            ("defaultProviders: {accessLogging: [tcp]}", "{disabled: true, match: {mode: CLIENT}}", "nothing".to_owned()),
+            ("defaultProviders: {accessLogging: [tcp]}", "{match: {mode: CLIENT}}", "own of connections; ".to_owned()),
+        ];
+        for (config, logging, want) in table {
+            assert_eq!(logged(config, logging), want, "{config} {logging}");
+        }
+        let otel = logged("", "{providers: [{name: otel}], match: {mode: CLIENT}}");
+        assert!(otel.starts_with("otel_envoy_accesslog of all in ") && otel.ends_with("+1; "), "{otel}");
     }
 
     /// What is different of the metrics of the client's side and of the server's.

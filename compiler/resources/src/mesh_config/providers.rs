@@ -38,11 +38,11 @@ message! {
         /// A file of the proxy.
         envoy_file_access_log: Option<FileLog> = "envoyFileAccessLog";
         /// Gets a log of requests.
-        envoy_http_als: Option<ServiceProvider> = "envoyHttpAls", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
+        envoy_http_als: Option<RequestLogService> = "envoyHttpAls";
         /// Gets a log of connections.
-        envoy_tcp_als: Option<ServiceProvider> = "envoyTcpAls", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
+        envoy_tcp_als: Option<ConnectionLogService> = "envoyTcpAls";
         /// Gets a log.
-        envoy_otel_als: Option<ServiceProvider> = "envoyOtelAls", refused("nobody is told of requests: leave it out, and fetch `/metrics` from the proxies");
+        envoy_otel_als: Option<OtelLogService> = "envoyOtelAls";
         /// Has secrets.
         sds: Option<ServiceProvider> = "sds", refused("secrets are read from the repository and from files: leave it out");
     }
@@ -150,6 +150,65 @@ message! {
 }
 
 message! {
+    /// A service that is told of requests in Envoy's own protocol.
+    pub struct RequestLogService {
+        /// The service.
+        service: At<Text> = "service", is(PROVIDER_SERVICE);
+        /// Its port.
+        port: At<Port> = "port";
+        /// What the log is called; `http_envoy_accesslog` if missing.
+        log_name: Option<At<Text>> = "logName";
+        /// What filters know.
+        filter_state_objects_to_log: Vec<At<Text>> = "filterStateObjectsToLog", refused("no filter keeps anything here: leave it out");
+        /// Headers of the request.
+        additional_request_headers_to_log: Vec<At<Text>> = "additionalRequestHeadersToLog";
+        /// Headers of the answer.
+        additional_response_headers_to_log: Vec<At<Text>> = "additionalResponseHeadersToLog";
+        /// Trailers of the answer.
+        additional_response_trailers_to_log: Vec<At<Text>> = "additionalResponseTrailersToLog", refused("trailers are not kept: leave it out; the status of gRPC is in the metrics");
+    }
+}
+
+message! {
+    /// A service that is told of connections in Envoy's own protocol.
+    pub struct ConnectionLogService {
+        /// The service.
+        service: At<Text> = "service", is(PROVIDER_SERVICE);
+        /// Its port.
+        port: At<Port> = "port";
+        /// What the log is called; `tcp_envoy_accesslog` if missing.
+        log_name: Option<At<Text>> = "logName";
+        /// What filters know.
+        filter_state_objects_to_log: Vec<At<Text>> = "filterStateObjectsToLog", refused("no filter keeps anything here: leave it out");
+    }
+}
+
+message! {
+    /// A collector that is told of requests and connections in OTLP, over gRPC.
+    pub struct OtelLogService {
+        /// The service.
+        service: At<Text> = "service", is(PROVIDER_SERVICE);
+        /// Its port.
+        port: At<Port> = "port";
+        /// What the log is called; `otel_envoy_accesslog` if missing.
+        log_name: Option<At<Text>> = "logName";
+        /// What it is told.
+        log_format: Option<OtelLogFormat> = "logFormat";
+    }
+}
+
+message! {
+    /// What a collector is told.
+    pub struct OtelLogFormat {
+        /// The body, as text; Istio's usual line if missing.
+        text: Option<At<Text>> = "text";
+        /// Attributes: each key, and the format of its value.
+        labels: Option<Named<At<Text>>> = "labels";
+    }
+    where check(OtelLogFormat::check);
+}
+
+message! {
     /// How much of a body is seen.
     pub struct AuthzBody {
         /// At most this many bytes.
@@ -220,6 +279,28 @@ impl ExtensionProvider {
     #[must_use]
     pub fn takes_traces(&self) -> bool {
         self.zipkin.is_some() || self.opentelemetry.is_some()
+    }
+
+    /// Whether access logs can be written to it or sent to it.
+    #[must_use]
+    pub fn takes_logs(&self) -> bool {
+        self.envoy_file_access_log.is_some() || self.log_service().is_some()
+    }
+
+    /// The service that access logs are sent to, and its port.
+    #[must_use]
+    pub fn log_service(&self) -> Option<(&Text, u16)> {
+        let http = self.envoy_http_als.as_ref().map(|it| (&it.service, it.port));
+        let tcp = self.envoy_tcp_als.as_ref().map(|it| (&it.service, it.port));
+        let otel = self.envoy_otel_als.as_ref().map(|it| (&it.service, it.port));
+        http.or(tcp).or(otel).map(|(service, port)| (&service.value, port.value.0))
+    }
+}
+
+impl OtelLogFormat {
+    fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
+        let labels = self.labels.iter().flat_map(|labels| &labels.0);
+        self.text.iter().chain(labels.map(|(_, format)| format)).for_each(|format| check_format(format, cx));
     }
 }
 

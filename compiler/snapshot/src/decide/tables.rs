@@ -12,8 +12,8 @@ use super::route::{ClusterId, Forwarding, Router, ToDo};
 use crate::format::codec::Link;
 use crate::object::{
     Authorizer, Certificate, Cluster, ClusterRef, ClusterSet, ClusterTls, ConnectionTable, EgressPort, HostTable,
-    Layer, LogFile, Mesh, OutsideTls, Protocol, Retry, RouteTable, ServerTls, Service, Target, Telemetry, TlsTerms,
-    TokenSet, Tracing, View,
+    Layer, LogFile, LogService, Mesh, OutsideTls, Protocol, Retry, RouteTable, ServerTls, Service, Target, Telemetry,
+    TlsTerms, TokenSet, Tracing, View,
 };
 use crate::snapshot::{BadSnapshot, Objects, base_of, services_of};
 use crate::{Digest, Text};
@@ -37,6 +37,8 @@ pub struct Tables {
     pub telemetry: Option<Telemetry>,
     /// Where spans go, of the client's side and of the server's.
     exporters: [Option<ClusterId>; 2],
+    /// The clusters of the services that are told of requests, by side.
+    told: [Vec<ClusterId>; 2],
     /// What it listens to as a gateway.
     pub listeners: Vec<GatewayListener>,
     clusters: Vec<Cluster>,
@@ -211,6 +213,16 @@ impl Tables {
             Some(it) => [exporter(it.client.as_ref())?, exporter(it.server.as_ref())?],
             None => [None, None],
         };
+        let mut told = |services: &[LogService]| {
+            services
+                .iter()
+                .map(|it| loader.cluster(it.clusters, &Text::default()))
+                .collect::<Result<Vec<ClusterId>, _>>()
+        };
+        let told = match &telemetry {
+            Some(it) => [told(&it.client_told)?, told(&it.server_told)?],
+            None => Default::default(),
+        };
         let listeners = view.listeners.iter().map(|link| loader.listener(*link)).collect::<Result<_, _>>()?;
         let Loader { clusters, cluster_digests, chains, routers, router_digests, .. } = loader;
         let listen = Listeners::new(&services, &scopes, &chains);
@@ -223,6 +235,7 @@ impl Tables {
             tokens,
             telemetry,
             exporters,
+            told,
             listeners,
             clusters,
             cluster_digests,
@@ -275,6 +288,12 @@ impl Tables {
             Some(it) => &it.client_logs,
             None => &[],
         }
+    }
+
+    /// Who is told of the requests of the client's side, or of the server's, and where that is.
+    pub fn told(&self, server: bool) -> impl Iterator<Item = (&LogService, ClusterId)> {
+        let services = self.telemetry.iter().flat_map(move |it| if server { &it.server_told } else { &it.client_told });
+        services.zip(self.told[usize::from(server)].iter().copied())
     }
 
     /// The cluster that traffic for unknown hosts goes through, if it passes and goes through one.

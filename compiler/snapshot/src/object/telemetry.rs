@@ -19,6 +19,58 @@ record! {
         pub client_metrics: Vec<MetricRule> = 5,
         /// The same of those that it takes as a sidecar.
         pub server_metrics: Vec<MetricRule> = 6,
+        /// Services that are told of those that it sends, or that a gateway takes.
+        pub client_told: Vec<LogService> = 7,
+        /// Services that are told of those that it takes as a sidecar.
+        pub server_told: Vec<LogService> = 8,
+    }
+}
+
+record! {
+    /// A service that is told of requests.
+    pub struct LogService {
+        /// The name that the mesh gives it.
+        pub name: Text = 1,
+        /// Where it is.
+        pub clusters: Link<ClusterSet> = 2,
+        /// What it is told.
+        pub takes: Told = 3,
+        /// What the log is called.
+        pub log: Text = 4,
+        /// Of which requests, in postfix order; of all if empty.
+        pub filter: Vec<FilterStep> = 5,
+    }
+}
+
+choice! {
+    /// What a service is told, and in which words.
+    pub enum Told {
+        /// Of requests, in Envoy's own protocol.
+        Requests(ToldHeaders) = 0,
+        /// Of connections whose bytes are not looked at, in Envoy's own protocol.
+        Connections = 1,
+        /// Of both, in OTLP over gRPC.
+        Otlp(OtlpRecord) = 2,
+    }
+}
+
+record! {
+    /// Headers that are told beside the usual, in lower case.
+    pub struct ToldHeaders {
+        /// Of the request.
+        pub request: Vec<Text> = 1,
+        /// Of the answer.
+        pub response: Vec<Text> = 2,
+    }
+}
+
+record! {
+    /// What a record of OTLP says.
+    pub struct OtlpRecord {
+        /// Its body.
+        pub body: Vec<LogPiece> = 1,
+        /// Its attributes, by name.
+        pub attributes: Vec<LogField> = 2,
     }
 }
 
@@ -355,6 +407,7 @@ record! {
 
 impl Links for Telemetry {
     fn links(&self) -> Vec<Digest> {
-        super::digests([&self.client, &self.server].into_iter().flatten().map(|tracing| tracing.exporter.clusters))
+        let tracing = [&self.client, &self.server].into_iter().flatten().map(|tracing| tracing.exporter.clusters);
+        super::digests(tracing.chain(self.client_told.iter().chain(&self.server_told).map(|told| told.clusters)))
     }
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use taut_proxy::capture::{put_up, take_down};
-use taut_proxy::{AccessLog, Addresses, Bind, DrainConfig, Following, Patience, ProxyConfig, Role, run as run_proxy};
+use taut_proxy::{
+    AccessLog, Addresses, Bind, DrainConfig, Following, Patience, ProxyConfig, Refresh, Role, run as run_proxy,
+};
 use tokio::sync::watch;
 
 use crate::args::{Format, LogFormat, Proxy};
@@ -108,6 +110,7 @@ async fn proxy(args: Proxy, output: &mut Output, shutdown: watch::Receiver<bool>
             .map(|path| access_log(path, args.access_log_format, args.access_log_provenance))
             .transpose()?,
         patience: Patience::USUAL,
+        refresh: Refresh::USUAL,
     };
     let connect = ToReconciler::new(args.reconciler, &identity)?;
     let following = Following { state: args.state.join("snapshots"), connect };

@@ -94,11 +94,13 @@ impl Seen {
 /// # Errors
 /// If reading fails, or the client closes without a byte.
 pub(crate) async fn sniff<S: AsyncRead + Unpin>(stream: &mut S, ahead: &mut BytesMut) -> io::Result<Seen> {
+    // Each byte is read once, in however many pieces they come.
+    let mut hello = HelloReader::default();
     loop {
         let read = stream.read_buf(ahead).await?;
         let speech = match (recognize(ahead), read) {
             (Some(Speech::Tls), 0) => Speech::Other,
-            (Some(Speech::Tls), _) => match client_hello(ahead) {
+            (Some(Speech::Tls), _) => match hello.read(ahead) {
                 Beginning::Hello(hello) => return Ok(Seen { speech: Some(Speech::Tls), hello: Some(hello) }),
                 Beginning::More => continue,
                 Beginning::Other => Speech::Other,
@@ -121,28 +123,38 @@ enum Beginning {
 }
 
 /// Reads the first message of TLS.
-fn client_hello(bytes: &[u8]) -> Beginning {
-    let mut acceptor = Acceptor::default();
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        match acceptor.read_tls(&mut rest) {
-            Ok(0) | Err(_) => return Beginning::Other,
-            Ok(_) => {}
-        }
-        match acceptor.accept() {
-            Ok(Some(accepted)) => {
-                let hello = accepted.client_hello();
-                let offers = hello.alpn().into_iter().flatten();
-                return Beginning::Hello(ClientHello {
-                    server_name: hello.server_name().map(Arc::from),
-                    offers: offers.map(|it| String::from_utf8_lossy(it).into()).collect(),
-                });
+#[derive(Default)]
+struct HelloReader {
+    acceptor: Acceptor,
+    /// How many bytes of the connection it was given.
+    given: usize,
+}
+
+impl HelloReader {
+    /// What the connection begins with, of which these bytes have come.
+    fn read(&mut self, bytes: &[u8]) -> Beginning {
+        let mut rest = &bytes[self.given..];
+        self.given = bytes.len();
+        while !rest.is_empty() {
+            match self.acceptor.read_tls(&mut rest) {
+                Ok(0) | Err(_) => return Beginning::Other,
+                Ok(_) => {}
             }
-            Ok(None) => {}
-            Err(_) => return Beginning::Other,
+            match self.acceptor.accept() {
+                Ok(Some(accepted)) => {
+                    let hello = accepted.client_hello();
+                    let offers = hello.alpn().into_iter().flatten();
+                    return Beginning::Hello(ClientHello {
+                        server_name: hello.server_name().map(Arc::from),
+                        offers: offers.map(|it| String::from_utf8_lossy(it).into()).collect(),
+                    });
+                }
+                Ok(None) => {}
+                Err(_) => return Beginning::Other,
+            }
         }
+        if bytes.len() < HELLO_BYTES_MAX { Beginning::More } else { Beginning::Other }
     }
-    if bytes.len() < HELLO_BYTES_MAX { Beginning::More } else { Beginning::Other }
 }
 
 /// A stream that begins with bytes that were read from it already.

@@ -210,7 +210,7 @@ pub(super) fn request(
 }
 
 /// What the answer says; none if it is an error.
-pub(super) fn said(response: &Response<Bytes>, trailers: Option<&HeaderMap>) -> Option<Said> {
+pub(crate) fn said(response: &Response<Bytes>, trailers: Option<&HeaderMap>) -> Option<Said> {
     let status = trailers.and_then(grpc_status).or_else(|| grpc_status(response.headers()));
     let message = response.body().get(5..).filter(|_| status == Some(0))?;
     let answer = CheckResponse::decode(message).ok()?;

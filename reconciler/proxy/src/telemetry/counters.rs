@@ -82,6 +82,10 @@ counters! {
     audited,
     #[doc = "Lines of the access log dropped because the writer was behind"]
     log_drops,
+    #[doc = "Entries of access logs that services have taken"]
+    logs_told,
+    #[doc = "Entries of access logs dropped because too many waited, or because a service did not take them"]
+    logs_told_drops,
     #[doc = "Spans that collectors have taken"]
     spans,
     #[doc = "Spans dropped because too many waited, or because a collector did not take them"]

@@ -1,21 +1,23 @@
-//! The files that the mesh has requests logged in.
+//! Where the mesh has requests logged: in files, and at services that are told of them.
 //!
 //! Owns: which there are for each side, which headers they want, and one writer for each path, whatever snapshot names it.
 //! May not: be looked for while a request waits: a world has its logs ready.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::OpenOptions;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, HeaderName};
 use taut_snapshot::Text;
-use taut_snapshot::object::{FilterAttribute, FilterStep, HeaderNames, LogFile, LogFormat, LogItem, LogPiece};
+use taut_snapshot::object::{FilterAttribute, FilterStep, HeaderNames, LogFile, LogFormat, LogItem, LogPiece, Told};
 
-use super::counters::Counters;
 use super::filter::holds;
 use super::log::{Entry, Log};
+use super::told::Sink;
 use crate::config::{AccessLog, LogFormat as OwnFormat};
+use crate::trace::export::Report;
+use crate::worker::Shared;
 
 /// Writers by path. They live as long as the proxy.
 #[derive(Default)]
@@ -60,9 +62,13 @@ pub(crate) struct Logs {
 }
 
 struct OneLog {
-    writer: Arc<Log>,
-    format: Arc<LogFormat>,
+    to: To,
     filter: Vec<FilterStep>,
+}
+
+enum To {
+    File(Arc<Log>, Arc<LogFormat>),
+    Service(Arc<Sink>),
 }
 
 impl std::fmt::Debug for Logs {
@@ -72,22 +78,41 @@ impl std::fmt::Debug for Logs {
 }
 
 impl Logs {
-    /// Opens the files; none if there are none.
+    /// Opens the files; none if there are none, and nobody is told.
     ///
     /// # Errors
     /// If one cannot be opened.
-    pub(crate) fn open(files: &[LogFile], writers: &Writers) -> Result<Option<Arc<Logs>>, String> {
-        if files.is_empty() {
+    pub(crate) fn open(files: &[LogFile], told: Vec<Sink>, writers: &Writers) -> Result<Option<Arc<Logs>>, String> {
+        if files.is_empty() && told.is_empty() {
             return Ok(None);
         }
         let mut logs = Logs { all: Vec::new(), asked: Vec::new(), answered: Vec::new() };
         for file in files {
-            logs.want(file);
-            logs.all.push(OneLog {
-                writer: writers.of(&file.path)?,
-                format: Arc::new(file.format.clone()),
-                filter: file.filter.clone(),
-            });
+            let pieces: Vec<&LogPiece> = match &file.format {
+                LogFormat::Text(pieces) => pieces.iter().collect(),
+                LogFormat::Json(fields) => fields.iter().flat_map(|field| &field.value).collect(),
+            };
+            logs.want(&pieces, &file.filter);
+            let to = To::File(writers.of(&file.path)?, Arc::new(file.format.clone()));
+            logs.all.push(OneLog { to, filter: file.filter.clone() });
+        }
+        for sink in told {
+            let names =
+                |names: &[Text]| names.iter().filter_map(|name| HeaderName::try_from(name.as_str()).ok()).collect();
+            let pieces: Vec<&LogPiece> = match &sink.service.takes {
+                Told::Requests(headers) => {
+                    logs.asked.extend::<Vec<HeaderName>>(names(&headers.request));
+                    logs.answered.extend::<Vec<HeaderName>>(names(&headers.response));
+                    Vec::new()
+                }
+                Told::Connections => Vec::new(),
+                Told::Otlp(record) => {
+                    record.body.iter().chain(record.attributes.iter().flat_map(|field| &field.value)).collect()
+                }
+            };
+            logs.want(&pieces, &sink.service.filter);
+            let filter = sink.service.filter.clone();
+            logs.all.push(OneLog { to: To::Service(Arc::new(sink)), filter });
         }
         for names in [&mut logs.asked, &mut logs.answered] {
             names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
@@ -96,11 +121,7 @@ impl Logs {
         Ok(Some(Arc::new(logs)))
     }
 
-    fn want(&mut self, file: &LogFile) {
-        let pieces: Vec<&LogPiece> = match &file.format {
-            LogFormat::Text(pieces) => pieces.iter().collect(),
-            LogFormat::Json(fields) => fields.iter().flat_map(|field| &field.value).collect(),
-        };
+    fn want(&mut self, pieces: &[&LogPiece], filter: &[FilterStep]) {
         let names = |it: &HeaderNames| {
             [&it.name, &it.otherwise].into_iter().filter_map(|name| HeaderName::try_from(name.as_str()).ok()).collect()
         };
@@ -112,7 +133,7 @@ impl Logs {
                 _ => {}
             }
         }
-        for step in &file.filter {
+        for step in filter {
             let FilterStep::Test(test) = step else { continue };
             let name = match &test.attribute {
                 FilterAttribute::Header(name) => name.as_str(),
@@ -130,9 +151,17 @@ impl Logs {
     }
 
     /// Hands a record to each that wants it.
-    pub(super) fn write(&self, entry: &Arc<Entry>, counters: &Counters) {
+    pub(super) fn write(&self, entry: &Arc<Entry>, shared: &Shared) {
         for log in self.all.iter().filter(|log| holds(&log.filter, entry)) {
-            log.writer.write(entry.clone(), Some(log.format.clone()), &counters.log_drops);
+            match &log.to {
+                To::File(writer, format) => {
+                    writer.write(entry.clone(), Some(format.clone()), &shared.counters.log_drops);
+                }
+                To::Service(sink) if sink.wants(entry) => {
+                    shared.reports.add(Report::Log(sink.clone(), entry.clone()), &shared.counters);
+                }
+                To::Service(_) => {}
+            }
         }
     }
 }
@@ -149,6 +178,14 @@ impl Kept {
     /// There is an answer.
     pub(crate) fn answer(&mut self, headers: &HeaderMap) {
         self.answered = picked(&self.logs.answered, headers);
+    }
+
+    /// Those headers of the request, and of the answer, that are of these names.
+    pub(super) fn named(&self, request: &[Text], response: &[Text]) -> [HashMap<String, String>; 2] {
+        let of = |names: &[Text], from: &HeaderMap| {
+            names.iter().filter_map(|name| Some((name.to_string(), text(from, name)?))).collect()
+        };
+        [of(request, &self.asked), of(response, &self.answered)]
     }
 
     /// A header of the request.

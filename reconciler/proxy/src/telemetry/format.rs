@@ -30,6 +30,16 @@ pub(super) fn line(out: &mut String, entry: &Entry, format: &LogFormat) {
     }
 }
 
+/// Some pieces as a text, as a service is told it.
+pub(super) fn told(pieces: &[LogPiece], entry: &Entry) -> String {
+    let Some(line) = entry.record.line.as_deref() else { return String::new() };
+    let piece = |piece: &LogPiece| match piece {
+        LogPiece::Text(text) => text.to_string(),
+        LogPiece::Item(item) => text(item, entry, line).unwrap_or_else(|| "-".to_owned()),
+    };
+    pieces.iter().map(piece).collect()
+}
+
 fn write(out: &mut String, piece: &LogPiece, entry: &Entry, line: &Line) {
     let _ = match piece {
         LogPiece::Text(text) => out.write_str(text),

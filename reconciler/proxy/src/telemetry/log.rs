@@ -81,7 +81,7 @@ pub(crate) fn tell(shared: &Shared, entry: Entry) {
         log.write(entry.clone(), None, &shared.counters.log_drops);
     }
     if let Some(logs) = logs {
-        logs.write(&entry, &shared.counters);
+        logs.write(&entry, shared);
     }
 }
 

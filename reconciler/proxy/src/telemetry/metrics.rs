@@ -498,6 +498,8 @@ connection_security_policy="mutual_tls""#
             server_logs: vec![],
             client_metrics: vec![],
             server_metrics: vec![rule(Metric::Requests), rule(Metric::Duration)],
+            client_told: vec![],
+            server_told: vec![],
         };
         let text = render([&shard], &labels, MetricRules(Some(&telemetry)));
         let of = |start: &str| {

@@ -76,6 +76,11 @@ pub(crate) struct Workload {
 }
 
 impl Workload {
+    /// The name that collectors know it by (Istio's `APP_LABEL_AND_NAMESPACE`).
+    pub(crate) fn service(&self) -> String {
+        format!("{}.{}", self.canonical_service, self.namespace)
+    }
+
     /// A workload with these labels (semantics.md §12.3, 'canonical service').
     pub(crate) fn new(namespace: &Text, name: &Text, labels: &[(Text, Text)]) -> Workload {
         let label = |wanted: &str| labels.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone());

@@ -63,6 +63,11 @@ impl Flags {
     /// None of them.
     pub(crate) const NONE: Flags = Flags(0);
 
+    /// Whether one of those is set.
+    pub(crate) fn has(self, other: Flags) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// These and those.
     pub(crate) const fn with(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)

@@ -16,18 +16,13 @@ use rustls_pki_types::ServerName;
 use taut_snapshot::Text;
 use taut_snapshot::object::{TokenKeys, TokenRule};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::Keys;
-
-/// How often keys are fetched: Istio's `PILOT_JWT_PUB_KEY_REFRESH_INTERVAL`.
-const REFRESH: Duration = Duration::from_secs(20 * 60);
-
-/// The same after a failure, as in Istio.
-const REFRESH_AFTER_FAILURE: Duration = Duration::from_secs(60);
+use crate::config::Refresh;
+use crate::race;
 
 /// The longest set of keys that is read.
 const BYTES_MAX: usize = 1 << 20;
@@ -63,7 +58,7 @@ impl Fetch {
 }
 
 /// Fetches keys for as long as somebody needs them. `first` is dropped after the first attempt.
-pub(crate) fn keep_fetched(fetch: Fetch, runtime: &Handle, first: Sender<()>) {
+pub(crate) fn keep_fetched(fetch: Fetch, refresh: Refresh, runtime: &Handle, first: Sender<()>) {
     runtime.spawn(async move {
         let mut first = Some(first);
         loop {
@@ -74,13 +69,13 @@ pub(crate) fn keep_fetched(fetch: Fetch, runtime: &Handle, first: Sender<()>) {
             drop(keys);
             first.take();
             match result {
-                Ok(()) => sleep(REFRESH).await,
+                Ok(()) => sleep(refresh.keys).await,
                 Err(why) => {
                     let from = match &fetch.from {
                         From::Keys(from) | From::Issuer(from) => from,
                     };
                     tracing::warn!(%from, %why, "keys of tokens cannot be fetched; the last ones stay");
-                    sleep(REFRESH_AFTER_FAILURE).await;
+                    sleep(refresh.keys_after_failure).await;
                 }
             }
         }
@@ -104,7 +99,7 @@ async fn get(uri: &str) -> Result<Vec<u8>, String> {
     let secure = uri.scheme_str() == Some("https");
     let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let sentence = |error: io::Error| error.to_string();
-    let stream = TcpStream::connect((host.as_str(), port)).await.map_err(sentence)?;
+    let stream = race::connect(&host, port).await.map_err(sentence)?;
     if !secure {
         return ask(stream, &uri).await;
     }

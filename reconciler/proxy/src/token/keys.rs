@@ -68,7 +68,7 @@ impl Keys {
     ///
     /// # Errors
     /// If it is no set, or has no key that can be used.
-    pub(super) fn replace(&self, json: &[u8]) -> Result<(), String> {
+    pub(crate) fn replace(&self, json: &[u8]) -> Result<(), String> {
         let set: Value = serde_json::from_slice(json).map_err(|bad| format!("no JSON: {bad}"))?;
         let list = set.get("keys").and_then(Value::as_array).ok_or("no list called `keys`")?;
         let keys: Vec<Key> = list.iter().take(KEYS_MAX).filter_map(Key::of).collect();

@@ -1,4 +1,4 @@
-//! Spans on their way to collectors.
+//! Spans and entries of access logs on their way to collectors.
 //!
 //! Owns: the queue between requests and the task that sends, batches, and what is dropped.
 //! May not: make a request wait. The queue is bounded; what does not fit, and what a collector does not take, is dropped
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crossbeam_queue::ArrayQueue;
 use http::header::{CONTENT_TYPE, TE};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use taut_snapshot::object::Collects;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -24,35 +24,47 @@ use crate::forward::upload::Upload;
 use crate::headers;
 use crate::pool::lease;
 use crate::telemetry::counters::Counters;
+use crate::telemetry::log::Entry;
+use crate::telemetry::told::Sink;
+use crate::upstream::Upstream;
 use crate::worker::Worker;
 
-/// The most spans that wait to be sent: some 4 MiB.
+/// The most of them that wait to be sent: some 4 MiB.
 const WAITING_MAX: usize = 4_096;
 
-/// The most spans of one message.
+/// The most of one message.
 const BATCH_MAX: usize = 512;
 
-/// How long spans wait for others, so that many go in one message.
+/// How long they wait for others, so that many go in one message.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// The most that a collector may take for one message (Istio's default).
 const SEND_MAX: Duration = Duration::from_secs(5);
 
-/// How long a proxy that stops waits for its last spans.
+/// How long a proxy that stops waits for its last ones.
 const LAST_MAX: Duration = Duration::from_secs(1);
 
-/// Spans that wait to be sent.
-pub(crate) struct Spans {
-    waiting: ArrayQueue<Finished>,
-    /// Spans were taken out, and are not sent yet.
+/// What a message of gRPC is called.
+const GRPC: &str = "application/grpc";
+
+/// What collectors are told of one request or connection.
+pub(crate) enum Report {
+    Span(Finished),
+    Log(Arc<Sink>, Arc<Entry>),
+}
+
+/// What waits to be sent.
+pub(crate) struct Reports {
+    waiting: ArrayQueue<Report>,
+    /// Some were taken out, and are not sent yet.
     under_way: AtomicBool,
     wake: Notify,
     sent: Notify,
 }
 
-impl Default for Spans {
+impl Default for Reports {
     fn default() -> Self {
-        Spans {
+        Reports {
             waiting: ArrayQueue::new(WAITING_MAX),
             under_way: AtomicBool::new(false),
             wake: Notify::new(),
@@ -61,13 +73,14 @@ impl Default for Spans {
     }
 }
 
-impl Spans {
-    /// Hands a span over; drops it if too many wait.
-    pub(crate) fn add(&self, span: Finished, counters: &Counters) {
-        if self.waiting.push(span).is_err() {
-            counters.span_drops.add_one();
-        } else if self.waiting.len() == BATCH_MAX {
-            self.wake.notify_one();
+impl Reports {
+    /// Hands one over; drops it if too many wait.
+    pub(crate) fn add(&self, report: Report, counters: &Counters) {
+        match self.waiting.push(report) {
+            Err(Report::Span(_)) => counters.span_drops.add_one(),
+            Err(Report::Log(..)) => counters.logs_told_drops.add_one(),
+            Ok(()) if self.waiting.len() == BATCH_MAX => self.wake.notify_one(),
+            Ok(()) => {}
         }
     }
 
@@ -88,70 +101,78 @@ impl Spans {
     }
 }
 
-/// Sends spans for as long as the worker runs that carries it.
+/// Sends reports for as long as the worker runs that carries it.
 pub(crate) async fn send_all(worker: Arc<Worker>) {
-    let spans = &worker.shared.spans;
+    let reports = &worker.shared.reports;
     loop {
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => {}
-            () = spans.wake.notified() => {}
+            () = reports.wake.notified() => {}
         }
-        while !spans.waiting.is_empty() {
-            spans.under_way.store(true, Ordering::SeqCst);
-            let batch: Vec<Finished> = std::iter::from_fn(|| spans.waiting.pop()).take(BATCH_MAX).collect();
+        while !reports.waiting.is_empty() {
+            reports.under_way.store(true, Ordering::SeqCst);
+            let batch: Vec<Report> = std::iter::from_fn(|| reports.waiting.pop()).take(BATCH_MAX).collect();
             send(&worker, batch).await;
         }
-        spans.under_way.store(false, Ordering::SeqCst);
-        spans.sent.notify_waiters();
+        reports.under_way.store(false, Ordering::SeqCst);
+        reports.sent.notify_waiters();
     }
 }
 
-/// Sends some spans, each to its own collector.
-async fn send(worker: &Worker, batch: Vec<Finished>) {
-    let mut of_tracer: Vec<(Arc<Tracer>, Vec<Finished>)> = Vec::new();
-    for span in batch {
-        let same = |(tracer, _): &&mut (Arc<Tracer>, Vec<Finished>)| Arc::ptr_eq(tracer, &span.tracer);
-        match of_tracer.iter_mut().find(same) {
-            Some((_, spans)) => spans.push(span),
-            None => of_tracer.push((span.tracer.clone(), vec![span])),
+/// Those of each that they are for.
+fn put<T, R>(all: &mut Vec<(Arc<T>, Vec<R>)>, to: Arc<T>, report: R) {
+    match all.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &to)) {
+        Some((_, reports)) => reports.push(report),
+        None => all.push((to, vec![report])),
+    }
+}
+
+/// Sends some reports, each to its own collector.
+async fn send(worker: &Worker, batch: Vec<Report>) {
+    let (mut spans, mut entries) = (Vec::new(), Vec::new());
+    for report in batch {
+        match report {
+            Report::Span(span) => put(&mut spans, span.tracer.clone(), span),
+            Report::Log(sink, entry) => put(&mut entries, sink, entry),
         }
     }
     let counters = &worker.shared.counters;
-    for (tracer, spans) in of_tracer {
-        let taken = timeout(SEND_MAX, send_to(worker, &tracer, &spans)).await.ok().flatten();
-        let taken = taken.unwrap_or(0).min(spans.len() as u64);
+    for (tracer, spans) in spans {
+        let sending = send_spans(worker, &tracer, &spans);
+        let (taken, lost) = taken_of(spans.len(), &tracer.tracing.exporter.name, sending).await;
         counters.spans.add(taken);
-        counters.span_drops.add(spans.len() as u64 - taken);
-        if taken == 0 {
-            tracing::debug!(collector = %tracer.tracing.exporter.name, spans = spans.len(), "spans were not taken");
-        }
+        counters.span_drops.add(lost);
+    }
+    for (sink, entries) in entries {
+        let sending = send_entries(worker, &sink, &entries);
+        let (taken, lost) = taken_of(entries.len(), &sink.service.name, sending).await;
+        counters.logs_told.add(taken);
+        counters.logs_told_drops.add(lost);
     }
 }
 
+/// How many of so many were taken in time, and how many were not.
+async fn taken_of(all: usize, to: &str, sending: impl Future<Output = Option<u64>>) -> (u64, u64) {
+    let all = all as u64;
+    let taken = timeout(SEND_MAX, sending).await.ok().flatten().unwrap_or(0).min(all);
+    if taken == 0 {
+        tracing::debug!(collector = to, all, "what it was told was not taken");
+    }
+    (taken, all - taken)
+}
+
 /// How many spans the collector has taken; none if it could not be asked.
-async fn send_to(worker: &Worker, tracer: &Tracer, spans: &[Finished]) -> Option<u64> {
-    let upstream = &tracer.upstream;
+async fn send_spans(worker: &Worker, tracer: &Tracer, spans: &[Finished]) -> Option<u64> {
     let speaks = &tracer.tracing.exporter.speaks;
-    let grpc = *speaks == Collects::OtlpGrpc;
-    let http2 = grpc || upstream.speaks_http2().unwrap_or(false);
-    let _counted = upstream.usage.requests.admit(upstream.cluster.limits.requests)?;
-    let backend = upstream.choose(&worker.draws, &[], None)?;
-    let _active = backend.active.enter();
     let (path, kind, body) = match speaks {
         Collects::Zipkin(zipkin) => (zipkin.path.as_str(), "application/json", zipkin::message(spans)),
-        Collects::OtlpGrpc => (otlp::EXPORT, "application/grpc", otlp::framed(&otlp::message(tracer, spans))),
+        Collects::OtlpGrpc => (otlp::EXPORT, GRPC, otlp::framed(&otlp::message(tracer, spans))),
         Collects::OtlpHttp(path) => (path.as_str(), "application/x-protobuf", otlp::message(tracer, spans).into()),
     };
-    let secure = backend.secure || upstream.is_outside();
-    let request = request(upstream, path, kind, body, http2, if secure { Scheme::HTTPS } else { Scheme::HTTP })?;
-    let mut lease = lease(worker, upstream, &backend, http2).await.ok()?;
-    let response = lease.send(request).await.ok()?;
-    let (response, trailers) = whole(response).await?;
-    lease.give_back();
+    let (response, status) = post(worker, &tracer.upstream, (path, kind), body).await?;
     let all = spans.len() as u64;
     match speaks {
         Collects::OtlpGrpc => {
-            let status = trailers.as_ref().and_then(grpc_status).or_else(|| grpc_status(response.headers()));
             let refused = otlp::refused(response.body().get(5..).unwrap_or_default());
             (status == Some(0)).then(|| all.saturating_sub(refused))
         }
@@ -163,8 +184,37 @@ async fn send_to(worker: &Worker, tracer: &Tracer, spans: &[Finished]) -> Option
     }
 }
 
+/// How many entries the service has taken; none if it could not be told.
+async fn send_entries(worker: &Worker, sink: &Sink, entries: &[Arc<Entry>]) -> Option<u64> {
+    let body = otlp::framed(&sink.message(entries));
+    let (response, status) = post(worker, &sink.upstream, (sink.method(), GRPC), body).await?;
+    let answer = response.body().get(5..).unwrap_or_default();
+    (status == Some(0)).then(|| sink.taken(answer, entries.len() as u64))
+}
+
+/// Sends a message, and reads the answer with its status of gRPC, if it has one.
+async fn post(
+    worker: &Worker,
+    upstream: &Upstream,
+    (path, kind): (&str, &'static str),
+    body: Bytes,
+) -> Option<(Response<Bytes>, Option<u8>)> {
+    let http2 = kind == GRPC || upstream.speaks_http2().unwrap_or(false);
+    let _counted = upstream.usage.requests.admit(upstream.cluster.limits.requests)?;
+    let backend = upstream.choose(&worker.draws, &[], None)?;
+    let _active = backend.active.enter();
+    let secure = backend.secure || upstream.is_outside();
+    let request = request(upstream, path, kind, body, http2, if secure { Scheme::HTTPS } else { Scheme::HTTP })?;
+    let mut lease = lease(worker, upstream, &backend, http2).await.ok()?;
+    let response = lease.send(request).await.ok()?;
+    let (response, trailers) = whole(response).await?;
+    lease.give_back();
+    let status = trailers.as_ref().and_then(grpc_status).or_else(|| grpc_status(response.headers()));
+    Some((response, status))
+}
+
 fn request(
-    upstream: &crate::upstream::Upstream,
+    upstream: &Upstream,
     path: &str,
     kind: &'static str,
     body: Bytes,
@@ -173,7 +223,7 @@ fn request(
 ) -> Option<Request<Upload>> {
     let mut all = HeaderMap::new();
     all.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    if kind == "application/grpc" {
+    if kind == GRPC {
         all.insert(TE, HeaderValue::from_static("trailers"));
     }
     let authority = format!("{}:{}", upstream.cluster.host, upstream.cluster.port);

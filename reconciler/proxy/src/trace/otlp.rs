@@ -1,4 +1,4 @@
-//! Spans in OTLP: `opentelemetry.proto.collector.trace.v1`. The messages have the numbers of OpenTelemetry's, as far as they
+//! Spans and records of logs in OTLP: `opentelemetry.proto.collector.trace.v1` and `logs.v1`. The messages have the numbers of OpenTelemetry's, as far as they
 //! are used; generated names end in this file.
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,6 +10,9 @@ use super::{Finished, Tracer};
 
 /// The method that is called.
 pub(super) const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+/// The same, for logs.
+pub(crate) const EXPORT_LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
 const SERVER: i32 = 2;
 const CLIENT: i32 = 3;
@@ -93,6 +96,38 @@ struct Value {
 }
 
 #[derive(Clone, PartialEq, Message)]
+struct ExportLogsRequest {
+    #[prost(message, repeated, tag = "1")]
+    resources: Vec<LogsOfResource>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct LogsOfResource {
+    #[prost(message, optional, tag = "1")]
+    resource: Option<Resource>,
+    #[prost(message, repeated, tag = "2")]
+    scopes: Vec<LogsOfScope>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct LogsOfScope {
+    #[prost(message, optional, tag = "1")]
+    scope: Option<Scope>,
+    #[prost(message, repeated, tag = "2")]
+    records: Vec<OneRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct OneRecord {
+    #[prost(fixed64, tag = "1")]
+    at_ns: u64,
+    #[prost(message, optional, tag = "5")]
+    body: Option<Value>,
+    #[prost(message, repeated, tag = "6")]
+    attributes: Vec<Attribute>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 struct ExportResponse {
     #[prost(message, optional, tag = "1")]
     partly: Option<Partly>,
@@ -104,10 +139,32 @@ struct Partly {
     refused: i64,
 }
 
+fn attribute(key: &str, value: &str) -> Attribute {
+    Attribute { key: key.to_owned(), value: Some(Value { text: Some(value.to_owned()) }) }
+}
+
+/// A record of a log.
+pub(crate) struct LogRecord {
+    pub(crate) at: SystemTime,
+    pub(crate) body: String,
+    pub(crate) attributes: Vec<(String, String)>,
+}
+
+/// The message for some records that are from one place.
+pub(crate) fn logs_message(from: &[(&str, &str)], records: impl Iterator<Item = LogRecord>) -> Vec<u8> {
+    let record = |record: LogRecord| OneRecord {
+        at_ns: since_1970(record.at),
+        body: Some(Value { text: Some(record.body) }),
+        attributes: record.attributes.iter().map(|(name, value)| attribute(name, value)).collect(),
+    };
+    let scope = LogsOfScope { scope: Some(Scope { name: "taut".to_owned() }), records: records.map(record).collect() };
+    let resource = Resource { attributes: from.iter().map(|(name, value)| attribute(name, value)).collect() };
+    ExportLogsRequest { resources: vec![LogsOfResource { resource: Some(resource), scopes: vec![scope] }] }
+        .encode_to_vec()
+}
+
 /// The message for some spans of one tracer.
 pub(super) fn message(tracer: &Tracer, spans: &[Finished]) -> Vec<u8> {
-    let attribute =
-        |key: &str, value: &str| Attribute { key: key.to_owned(), value: Some(Value { text: Some(value.to_owned()) }) };
     let span = |span: &Finished| Span {
         trace_id: span.context.trace.to_be_bytes().to_vec(),
         span_id: span.context.span.to_be_bytes().to_vec(),
@@ -137,8 +194,8 @@ pub(super) fn framed(message: &[u8]) -> Bytes {
     body.freeze()
 }
 
-/// How many spans an answer says were refused.
-pub(super) fn refused(answer: &[u8]) -> u64 {
+/// How many spans or records an answer says were refused.
+pub(crate) fn refused(answer: &[u8]) -> u64 {
     let partly = ExportResponse::decode(answer).ok().and_then(|answer| answer.partly);
     partly.map_or(0, |partly| u64::try_from(partly.refused).unwrap_or(0))
 }

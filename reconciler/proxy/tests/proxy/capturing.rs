@@ -19,7 +19,7 @@ const INSIDE: &str = "TAUT_TEST_HAS_A_NETWORK_OF_ITS_OWN";
 const APPLICATION_GID: u32 = 4_242;
 
 /// Every tool that a test runs, but those that put rules up.
-const TOOLS: [&str; 5] = ["ip", "curl", "nsenter", "unshare", "sleep"];
+const TOOLS: [&str; 6] = ["ip", "curl", "nsenter", "unshare", "sleep", "mount"];
 const NFT: &[&str] = &["nft"];
 const IPTABLES: &[&str] = &["iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-restore"];
 
@@ -32,12 +32,12 @@ fn own(word: &str) -> u32 {
 
 fn skipped(why: &str) {
     // Not by `eprintln`, which is shown of tests that fail alone.
-    let said = writeln!(std::io::stderr(), "skipped: capture is not tested, {why}");
+    let said = writeln!(std::io::stderr(), "skipped: a test in a network of its own, {why}");
     said.unwrap();
 }
 
-/// Runs a test again in a network of its own, where it finds these tools and no others. True in there.
-fn inside(test: &str, rules: &[&str]) -> bool {
+/// Runs a test again in a network and with mounts of its own, where it finds these tools and no others. True in there.
+pub(crate) fn inside(test: &str, rules: &[&str]) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
@@ -55,13 +55,13 @@ fn inside(test: &str, rules: &[&str]) -> bool {
         symlink(found, folder.path().join(tool)).unwrap();
     }
     let unshare = folder.path().join("unshare");
-    let made = Command::new(&unshare).args(["-n", "sleep", "0"]).env("PATH", folder.path()).output().unwrap();
+    let made = Command::new(&unshare).args(["-n", "-m", "sleep", "0"]).env("PATH", folder.path()).output().unwrap();
     if !made.status.success() {
         skipped("since this machine lets nobody make a network namespace");
         return false;
     }
     let run = Command::new(unshare)
-        .args(["-n", "--"])
+        .args(["-n", "-m", "--"])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env("PATH", folder.path())
@@ -73,7 +73,7 @@ fn inside(test: &str, rules: &[&str]) -> bool {
     false
 }
 
-fn run(tool: &str, arguments: &str) {
+pub(crate) fn run(tool: &str, arguments: &str) {
     let done = Command::new(tool).args(arguments.split_whitespace()).output().unwrap();
     assert!(done.status.success(), "{tool} {arguments}: {}", String::from_utf8_lossy(&done.stderr));
 }

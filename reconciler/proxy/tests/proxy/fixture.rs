@@ -13,7 +13,7 @@ use rcgen::{
 };
 use taut_delivery::{Refused, Runner};
 use taut_identity::{Credentials, LiveIdentity};
-use taut_proxy::{Bind, DrainConfig, Patience, Prepared, Proxy, ProxyConfig, ProxyError, Role};
+use taut_proxy::{Bind, DrainConfig, Patience, Prepared, Proxy, ProxyConfig, ProxyError, Refresh, Role};
 use taut_snapshot::endpoint::EndpointPort;
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::*;
@@ -49,14 +49,18 @@ impl Issuer {
 
     /// Credentials for an id of any trust domain.
     pub(crate) fn certify(&self, id: &str) -> Credentials {
+        self.certify_until(id, SystemTime::now() + Duration::from_secs(3_600))
+    }
+
+    /// The same, which count until then.
+    pub(crate) fn certify_until(&self, id: &str, end: SystemTime) -> Credentials {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
         params.subject_alt_names = vec![SanType::URI(id.try_into().unwrap())];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let now = SystemTime::now();
-        params.not_before = (now - Duration::from_secs(3_600)).into();
-        params.not_after = (now + Duration::from_secs(3_600)).into();
+        params.not_before = (SystemTime::now() - Duration::from_secs(3_600)).into();
+        params.not_after = end.into();
         let leaf = params.signed_by(&key, &self.0).unwrap();
         let (leaf, root) = (leaf.pem(), self.0.pem());
         let credentials = Credentials::from_pem(leaf.as_bytes(), key.serialize_pem().as_bytes(), root.as_bytes());
@@ -455,6 +459,7 @@ pub(crate) fn config(workload: &str, roles: &[Role]) -> ProxyConfig {
         locality: None,
         access_log: None,
         patience: Patience::USUAL,
+        refresh: Refresh::USUAL,
     }
 }
 

@@ -158,6 +158,27 @@ async fn requests_are_written_down_in_json_with_istios_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_line_says_where_a_request_was_headed_though_it_did_not_get_there() {
+    let kept = Kept::default();
+    let mut config = config("frontend", &[Role::Outbound { port: PORT }]);
+    config.access_log = Some(AccessLog { to: Box::new(kept.clone()), format: LogFormat::Json, provenance: false });
+    let sidecar = Running::start_with(config, Issuer::new().identity("frontend"));
+    sidecar.activate(Case::orders(&cluster(""), vec![], Objects::default()));
+    let nobody = crate::server::nobody().await;
+    for endpoints in [vec![], vec![endpoint("orders-1", "v1", nobody)]] {
+        sidecar.endpoints(endpoints);
+        assert_eq!(get(sidecar.address(), "orders:8080", "/").await.status, 503);
+    }
+    sidecar.proxy.drain().await;
+    let lines: Vec<serde_json::Value> = kept.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said: Vec<_> =
+        lines.iter().map(|it| [&it["response_flags"], &it["upstream_host"], &it["upstream_cluster"]]).collect();
+    let (cluster, null) = (format!("outbound|8080||{ORDERS}").into(), serde_json::Value::Null);
+    let wanted = [[&"UH".into(), &null, &cluster], [&"UF,URX".into(), &nobody.to_string().into(), &cluster]];
+    assert_eq!(said, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_mesh_says_which_metrics_there_are_and_what_their_labels_say() {
     let metric = |name: &'static str| async move {
         let overrides = "

@@ -76,3 +76,43 @@ async fn a_connection_lives_as_long_as_it_may() {
     timeout(Duration::from_secs(20), renewed).await.expect("it lives on");
     assert!(3 < app.asked(), "each carries many: {}", app.asked());
 }
+
+/// What the kernel says of the connections to an address of this machine: which timer each has, and when it fires (proc(5),
+/// `/proc/net/tcp`).
+fn timers(to: std::net::SocketAddr) -> Vec<(String, Duration)> {
+    let (ip, port) = match to.ip() {
+        std::net::IpAddr::V4(ip) => (u32::from_ne_bytes(ip.octets()), to.port()),
+        std::net::IpAddr::V6(_) => panic!("tests listen on IPv4"),
+    };
+    let (to, established) = (format!("{ip:08X}:{port:04X}"), "01");
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<&str>>());
+    let of_it = rows.filter(|row| row[2] == to && row[3] == established);
+    let timer = |row: Vec<&str>| {
+        let (kind, ticks) = row[5].split_once(':').unwrap();
+        (kind.to_owned(), Duration::from_millis(u64::from_str_radix(ticks, 16).unwrap() * 10))
+    };
+    of_it.map(timer).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_system_looks_whether_the_other_end_is_there() {
+    const KEEPALIVE: &str = "02";
+    let (proxy, app) = calling("HTTP", "{tcp: {tcpKeepalive: {time: 40s, interval: 10s, probes: 3}}}").await;
+    assert_eq!(get(proxy.address(), "orders.example:9000", "/").await.status, 200);
+    let looking = async {
+        loop {
+            match timers(app.address).as_slice() {
+                [(kind, within)] if kind == KEEPALIVE => return *within,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let within = timeout(Duration::from_secs(20), looking).await.expect("it has such a timer");
+    assert!(Duration::from_secs(10) < within && within <= Duration::from_secs(41), "{within:?}");
+
+    let (proxy, app) = calling("HTTP", "{tcp: {maxConnections: 100}}").await;
+    assert_eq!(get(proxy.address(), "orders.example:9000", "/").await.status, 200);
+    let all = timers(app.address);
+    assert!(all.len() == 1 && all.iter().all(|(kind, _)| kind != KEEPALIVE), "{all:?}: nobody asked for it");
+}

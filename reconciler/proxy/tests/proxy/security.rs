@@ -1,6 +1,10 @@
 //! Who may connect, who may ask, and what is not believed.
 
+use std::num::NonZeroUsize;
+use std::time::{Duration, SystemTime};
+
 use taut_identity::LiveIdentity;
+use taut_proxy::{ProxyConfig, Role};
 use taut_snapshot::Objects;
 use taut_snapshot::object::*;
 
@@ -28,8 +32,11 @@ async fn calls_within_the_mesh_are_mtls_and_the_server_knows_who_calls() {
     let headers = [("x-forwarded-client-cert", "URI=spiffe://cluster.local/ns/shop/sa/admin")];
     let answer = send(client.address(), "POST", "orders:8080", "/x", &headers, "body").await;
     assert_eq!((answer.status, answer.app()), (200, "v1"));
-    let cert = format!("x-forwarded-client-cert: By={};URI={}", id("orders"), id("frontend"));
-    assert!(answer.body.lines().any(|line| line == cert), "{}", answer.body);
+    let cert = format!("x-forwarded-client-cert: By={};Hash=", id("orders"));
+    let cert = answer.body.lines().find_map(|line| line.strip_prefix(&cert)).expect("it is told who calls");
+    let (hash, rest) = cert.split_once(';').unwrap();
+    assert!(hash.len() == 64 && hash.bytes().all(|it| it.is_ascii_hexdigit()), "{hash}");
+    assert_eq!(rest, format!("Subject=\"\";URI={}", id("frontend")));
     assert!(!answer.body.contains("x-envoy-peer-metadata"), "{}", answer.body);
     assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("x-envoy-peer")), "{:?}", answer.headers);
     assert_eq!(app.asked(), 1);
@@ -203,4 +210,60 @@ async fn aliases_of_the_trust_domain_come_with_the_snapshot() {
         };
         assert_eq!(answer.is_some_and(|answer| answer.status == 200), known);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_outlives_its_certificates_and_no_other_is_made_with_them() {
+    let issuer = Issuer::new();
+    let app = App::start("v1").await;
+    let server = Running::serving(app.address, &issuer);
+    server.activate(Case::serving(MtlsMode::Strict, None));
+    let end = SystemTime::now() + Duration::from_secs(3);
+    let identity = LiveIdentity::new(issuer.certify_until(&id("frontend"), end));
+    let over = async |identity: &LiveIdentity| {
+        let stream = mesh_tls(server.address(), identity, &[b"http/1.1"]).await?;
+        let mut http = Http1::over(stream).await;
+        let answer = http.get("orders", "/").await.map_err(std::io::Error::other)?;
+        Ok::<_, std::io::Error>((http, answer.status))
+    };
+    let (mut open, status) = over(&identity).await.unwrap();
+    assert_eq!(status, 200);
+    // A second more than the certificate has: its times have no parts of seconds.
+    while SystemTime::now() < end + Duration::from_secs(1) {
+        assert_eq!(open.get("orders", "/").await.unwrap().status, 200);
+    }
+    assert_eq!(open.get("orders", "/").await.unwrap().status, 200, "what is open stays open");
+    assert!(over(&identity).await.is_err(), "nobody is believed by a certificate that has expired");
+    identity.swap(issuer.credentials("frontend"));
+    assert_eq!(over(&identity).await.unwrap().1, 200, "with another one he is");
+
+    // The same from the other end: a server that failed to renew its own.
+    let end = SystemTime::now() + Duration::from_secs(3);
+    let expiring = LiveIdentity::new(issuer.certify_until(&id("orders"), end));
+    let server = Running::start("orders", &[Role::Inbound { port: PORT, application: app.address }], expiring.clone());
+    server.activate(Case::serving(MtlsMode::Strict, None));
+    let config = ProxyConfig { workers: NonZeroUsize::MIN, ..config("frontend", &[Role::Outbound { port: PORT }]) };
+    let client = Running::start_with(config, issuer.identity("frontend"));
+    client.endpoints(vec![server.proxy.endpoint().borrow().clone().unwrap()]);
+    let cluster = Cluster { tls: auto_mtls(&["orders"]), ..cluster("") };
+    client.activate(Case::orders(&cluster, vec![], Objects::default()));
+    while SystemTime::now() < end + Duration::from_secs(1) {
+        assert_eq!(get(client.address(), "orders", "/").await.status, 200);
+    }
+    assert_eq!(get(client.address(), "orders", "/").await.status, 200, "the connection between them is open");
+    // While that one is taken, another would have to be made.
+    let (held, address) = (get(client.address(), "orders", "/wait"), client.address());
+    let held = tokio::spawn(held);
+    app.until_waiting(1).await;
+    let refused = get(address, "orders", "/").await;
+    assert!(
+        refused.status == 503 && refused.body.ends_with("remote connection failure"),
+        "{}: {}",
+        refused.status,
+        refused.body
+    );
+    expiring.swap(issuer.credentials("orders"));
+    assert_eq!(get(address, "orders", "/").await.status, 200);
+    app.gate.notify_one();
+    assert_eq!(held.await.unwrap().status, 200);
 }

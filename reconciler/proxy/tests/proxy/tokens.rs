@@ -1,6 +1,9 @@
 //! Tokens of requests: who is believed, and what rules, policies and applications see of it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
@@ -8,11 +11,15 @@ use aws_lc_rs::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use taut_proxy::Role;
+use taut_proxy::{ProxyConfig, Refresh, Role};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::client::{Answer, get_with, send};
 use crate::connections::{GATEWAY, activate_with, entry};
-use crate::fixture::{Issuer, Running};
+use crate::fixture::{Issuer, PORT, Running, config};
 use crate::mesh::SHOP;
 use crate::server::App;
 
@@ -343,4 +350,66 @@ spec:
     assert_eq!(ask(Some(signer.token(&claims()))).await, "one");
     assert_eq!(ask(Some(signer.token(&guest))).await, "two");
     assert_eq!(ask(None).await, "two");
+}
+
+/// An issuer's page of keys, which changes: without a text, it answers that it cannot. Counts how often it was asked.
+async fn changing_page() -> (SocketAddr, watch::Sender<Option<String>>, Arc<AtomicU32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (page, shown) = watch::channel(None::<String>);
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head).await;
+            let shown = shown.borrow().clone();
+            let (status, text) = shown.map_or(("503 No", String::new()), |text| ("200 OK", text));
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+            let _ = stream.write_all(answer.as_bytes()).await;
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    (address, page, asked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_renewed_while_requests_run_and_the_last_good_ones_stay() {
+    let (one, two) = (Signer::ed(), Signer::ec("ES256", "P-256", &signature::ECDSA_P256_SHA256_FIXED_SIGNING));
+    let (address, page, asked) = changing_page().await;
+    page.send_replace(Some(Signer::jwks(&[&one])));
+    let app = App::start("v1").await;
+    let often = Duration::from_millis(50);
+    let refresh = Refresh { keys: often, keys_after_failure: often, ..Refresh::USUAL };
+    let role = Role::Inbound { port: PORT, application: app.address };
+    let server =
+        Running::start_with(ProxyConfig { refresh, ..config("orders", &[role]) }, Issuer::new().identity("orders"));
+    let rule = format!("{{issuer: 'https://issuer.example', jwksUri: 'http://{address}/'}}");
+    server.activate_mesh(&format!("{SHOP}{}", authentication(&rule)));
+    let status = async |signer: &Signer| bearer(&server, &signer.token(&claims())).await.status;
+    assert_eq!((status(&one).await, status(&two).await), (200, 401));
+
+    // From one set to the next there is no moment without one: whoever is not believed by the first is by the second.
+    page.send_replace(Some(Signer::jwks(&[&two])));
+    let renewed = async {
+        while status(&one).await == 200 {}
+        assert_eq!(status(&two).await, 200);
+    };
+    timeout(Duration::from_secs(20), renewed).await.expect("the keys are fetched again");
+    assert_eq!(status(&one).await, 401, "a key that is withdrawn counts no longer");
+
+    for bad in [None, Some(String::new()), Some("{\"keys\": []}".to_owned()), Some("{\"keys\": 1}".to_owned())] {
+        page.send_replace(bad.clone());
+        let before = asked.load(Ordering::SeqCst);
+        let looked = async {
+            while asked.load(Ordering::SeqCst) < before + 3 {
+                assert_eq!(status(&two).await, 200, "{bad:?}");
+            }
+        };
+        timeout(Duration::from_secs(20), looked).await.expect("it is asked again and again");
+    }
+    page.send_replace(Some(Signer::jwks(&[&one, &two])));
+    let both = async { while status(&one).await != 200 {} };
+    timeout(Duration::from_secs(20), both).await.expect("it is looked at again after failures");
+    assert_eq!(status(&two).await, 200);
 }

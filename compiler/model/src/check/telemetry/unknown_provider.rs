@@ -1,10 +1,10 @@
 //! Traces and access logs that go to nobody.
 
-use taut_resources::ENVOY_LOG;
-use taut_source::{Problems, Rule, Severity, Stage, Text};
+use taut_resources::{ENVOY_LOG, ProviderRef, Telemetry};
+use taut_source::{Problem, Problems, Rule, Severity, Stage, Text};
 
 use crate::check::{Check, about};
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, Of};
 use crate::telemetry::provider_named;
 
 static RULE: Rule = Rule {
@@ -33,11 +33,14 @@ pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     for telemetry in &mesh.inventory.telemetries {
         for name in telemetry.spec.access_logging.iter().flat_map(|logging| &logging.providers) {
-            let declared = provider_named(mesh, &name.name).is_some_and(|it| it.envoy_file_access_log.is_some());
-            if !declared && !name.name.eq_ignore_ascii_case(ENVOY_LOG) {
+            let provider = provider_named(mesh, &name.name).filter(|it| it.takes_logs());
+            if let Some((service, port)) = provider.and_then(|it| it.log_service()) {
+                if !has(mesh, service, port, telemetry.namespace()) {
+                    problems.push(nowhere(telemetry, name, service, port));
+                }
+            } else if provider.is_none() && !name.name.eq_ignore_ascii_case(ENVOY_LOG) {
                 let message = format!("the mesh has no provider `{}` that takes access logs", name.name.value);
-                let help =
-                    "declare it in `extensionProviders` of MeshConfig, as `envoyFileAccessLog`, or write `envoy`";
+                let help = "declare it in `extensionProviders` of MeshConfig, as `envoyFileAccessLog` or `envoyOtelAls`, or write `envoy`";
                 problems.push(about(telemetry, &RULE, name.span, message, help.into()));
             }
         }
@@ -55,15 +58,17 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
                 (None, None) => continue,
             };
             if !has(mesh, &at.0.value, at.1, telemetry.namespace()) {
-                let message = format!(
-                    "provider `{}` is at `{}:{}`, which the mesh does not have",
-                    name.name.value, at.0.value, at.1
-                );
-                let help = "declare the service, or a ServiceEntry for it".into();
-                problems.push(about(telemetry, &RULE, name.span, message, help));
+                problems.push(nowhere(telemetry, name, &at.0.value, at.1));
             }
         }
     }
+}
+
+/// The provider is there, and its service is not.
+fn nowhere(telemetry: &Of<'_, Telemetry>, name: &ProviderRef, service: &str, port: u16) -> Problem {
+    let message = format!("provider `{}` is at `{service}:{port}`, which the mesh does not have", name.name.value);
+    let help = "declare the service, or a ServiceEntry for it".into();
+    about(telemetry, &RULE, name.span, message, help)
 }
 
 fn has(mesh: &Mesh<'_>, service: &str, port: u16, namespace: &str) -> bool {
