@@ -13,6 +13,7 @@ mod taut;
 
 mod changing;
 mod gateway;
+mod making;
 mod matching;
 mod policies;
 mod tokens;

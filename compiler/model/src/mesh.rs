@@ -10,6 +10,7 @@ use taut_resources::{
 };
 use taut_source::{FileId, Place};
 
+use crate::attachment::Attached as _;
 use crate::check::Destined;
 use crate::delegate::{Beyond, RuleOf, continue_rules};
 use crate::gateway::{Entrance, is_run_by};
@@ -298,7 +299,9 @@ impl<'r> Mesh<'r> {
             Spec::Namespace(_) => {
                 self.namespaces.insert(resource.subject.name.clone(), Some(&resource.meta.labels));
             }
-            Spec::Service(_) | Spec::ServiceEntry(_) => self.services.extend(Service::of(resource, &self.settings)),
+            Spec::Service(_) | Spec::ServiceEntry(_) | Spec::InferencePool(_) => {
+                self.services.extend(Service::of(resource, &self.settings));
+            }
             Spec::ServiceAccount(_) => {
                 self.service_accounts.insert((namespace, resource.subject.name.clone()));
             }
@@ -358,6 +361,12 @@ impl<'r> Mesh<'r> {
             let created = resource.meta.creation_timestamp.as_ref().map_or("", |time| time.value.as_str());
             (created, &resource.subject.name, &resource.subject.namespace)
         };
+        if self.services.iter().any(Service::is_pool) {
+            // A Service that somebody wrote under the name of a pool's is left as it is.
+            let written = self.services.iter().filter(|service| service.kubernetes && !service.is_pool());
+            let written: BTreeSet<Host> = written.map(|service| service.host.clone()).collect();
+            self.services.retain(|service| !service.is_pool() || !written.contains(&service.host));
+        }
         self.services.sort_by_cached_key(|service| (!service.kubernetes, senior(service.resource)));
         let declared: BTreeSet<_> = self.workloads.iter().map(Workload::declared).collect();
         self.workloads.retain(|workload| !workload.is_made_by(&declared));
@@ -390,8 +399,7 @@ impl<'r> Mesh<'r> {
             }
         }
         for (at, policy) in self.authorization_policies.iter().enumerate() {
-            let labels = policy.spec.selector.as_ref().map(|selector| &selector.match_labels);
-            self.selecting.policies.add_selecting(policy.namespace(), labels, at);
+            self.selecting.policies.add_attached(policy.namespace(), policy.spec, at);
         }
         for (at, policy) in self.peer_authentications.iter().enumerate() {
             let labels = policy.spec.selector.as_ref().map(|selector| &selector.match_labels);
@@ -399,8 +407,7 @@ impl<'r> Mesh<'r> {
             self.peers_by_namespace.entry(policy.namespace().clone()).or_default().push(at);
         }
         for (at, authentication) in self.request_authentications.iter().enumerate() {
-            let labels = authentication.spec.selector.as_ref().map(|selector| &selector.match_labels);
-            self.selecting.authentications.add_selecting(authentication.namespace(), labels, at);
+            self.selecting.authentications.add_attached(authentication.namespace(), authentication.spec, at);
         }
         for (at, sidecar) in self.sidecars.iter().enumerate() {
             let labels = sidecar.spec.workload_selector.as_ref().map(|selector| &selector.labels);
@@ -493,26 +500,30 @@ impl<'r> Mesh<'r> {
         self.workloads_by_namespace.get(namespace).map_or(&[], Vec::as_slice)
     }
 
-    /// The authorization policies of a namespace that are for a workload with these labels, by seniority.
+    /// The authorization policies of a namespace that are for a workload with these labels, of that namespace or not, by
+    /// seniority.
     pub fn policies_for<'m>(
         &'m self,
-        namespace: &str,
+        place: &str,
+        own: bool,
         labels: &'m LabelSet,
     ) -> impl Iterator<Item = Of<'r, AuthorizationPolicy>> + use<'m, 'r> {
-        let numbers = self.selecting.policies.selecting(namespace, labels);
+        let numbers = self.selecting.policies.selecting(place, labels);
         let all = numbers.into_iter().map(|number| self.authorization_policies[number]);
-        all.filter(|it| it.spec.selector.as_ref().is_none_or(|selector| selects(&selector.match_labels, labels)))
+        all.filter(move |it| it.spec.is_for(own, labels))
     }
 
-    /// The request authentications of a namespace that are for a workload with these labels, by seniority.
+    /// The request authentications of a namespace that are for a workload with these labels, of that namespace or not, by
+    /// seniority.
     pub fn authentications_for<'m>(
         &'m self,
-        namespace: &str,
+        place: &str,
+        own: bool,
         labels: &'m LabelSet,
     ) -> impl Iterator<Item = Of<'r, RequestAuthentication>> + use<'m, 'r> {
-        let numbers = self.selecting.authentications.selecting(namespace, labels);
+        let numbers = self.selecting.authentications.selecting(place, labels);
         let all = numbers.into_iter().map(|number| self.request_authentications[number]);
-        all.filter(|it| it.spec.selector.as_ref().is_none_or(|selector| selects(&selector.match_labels, labels)))
+        all.filter(move |it| it.spec.is_for(own, labels))
     }
 
     /// The peer authentications of a namespace with a selector that selects these labels, by seniority.

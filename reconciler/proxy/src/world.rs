@@ -21,6 +21,7 @@ use crate::config::Role;
 use crate::telemetry::files::Logs;
 use crate::telemetry::names::{Labels, NameId, ServiceName, Workload};
 use crate::telemetry::peer::Introduction;
+use crate::telemetry::said::Wanted;
 use crate::tls::{Ending, HTTP, gateway_config};
 use crate::token::Tokens;
 use crate::trace::Tracer;
@@ -71,6 +72,8 @@ pub(crate) struct World {
     pub(crate) tracers: [Option<Arc<Tracer>>; 2],
     /// Where requests are logged: those that it sends, and those that it takes.
     logs: [Option<Arc<Logs>>; 2],
+    /// What metrics want to know of requests beyond the usual: of the client's side and of the server's.
+    said: [Option<Wanted>; 2],
     /// Which workload this is, to metrics.
     pub(crate) workload: NameId,
     /// What it says of itself to other proxies.
@@ -141,6 +144,11 @@ impl World {
         let certificates = certificates(&tables, before).map_err(in_view)?;
         let logs = |server: bool| Logs::open(tables.logs(server), &shared.writers).map_err(in_view);
         let logs = [logs(false)?, logs(true)?];
+        let told = tables.telemetry.as_ref();
+        let said = [
+            told.and_then(|told| Wanted::of(&told.client_metrics)),
+            told.and_then(|told| Wanted::of(&told.server_metrics)),
+        ];
         let workload = Workload::new(&tables.view.namespace, &tables.view.name, &tables.view.labels);
         let world = World {
             snapshot,
@@ -168,12 +176,18 @@ impl World {
                 Some(Arc::new(Tracer::new(tracing, upstream, &workload, place.name, mesh, server)))
             }),
             logs,
+            said,
             introduction: Introduction::new(place.name, &workload),
             workload: shared.labels.workloads.number(workload),
             upstreams,
             tables,
         };
         Ok((world, fresh))
+    }
+
+    /// What metrics of the client's side, or of the server's, want to know of requests.
+    pub(crate) fn said(&self, server: bool) -> Option<&Wanted> {
+        self.said[usize::from(server)].as_ref()
     }
 
     /// Where what comes in at a bind is logged.

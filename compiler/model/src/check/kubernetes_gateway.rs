@@ -3,6 +3,7 @@
 mod invalid_listener;
 mod listener_conflict;
 mod listener_dropped;
+mod nobody_picks;
 mod not_accepted;
 mod not_attached;
 mod not_programmed;
@@ -13,6 +14,7 @@ mod routes;
 mod selected_by_labels;
 mod unknown_backend;
 mod unknown_parent;
+mod unknown_target;
 
 use crate::check::Check;
 
@@ -20,6 +22,7 @@ pub(super) const CHECKS: &[Check] = &[
     invalid_listener::CHECK,
     listener_conflict::CHECK,
     listener_dropped::CHECK,
+    nobody_picks::CHECK,
     not_accepted::CHECK,
     not_attached::CHECK,
     not_programmed::CHECK,
@@ -29,4 +32,5 @@ pub(super) const CHECKS: &[Check] = &[
     selected_by_labels::CHECK,
     unknown_backend::CHECK,
     unknown_parent::CHECK,
+    unknown_target::CHECK,
 ];

@@ -1,7 +1,7 @@
 //! Traces and access logs that go to nobody.
 
-use taut_resources::ENVOY_LOG;
-use taut_source::{Problems, Rule, Severity, Stage, Text};
+use taut_resources::{ENVOY_LOG, ExtensionProvider};
+use taut_source::{Place, Problem, Problems, Rule, Severity, Stage, Subject, Text};
 
 use crate::check::{Check, about};
 use crate::mesh::Mesh;
@@ -49,21 +49,44 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
                 problems.push(about(telemetry, &RULE, name.span, message, help));
                 continue;
             };
-            let at = match (&provider.zipkin, &provider.opentelemetry) {
-                (Some(it), _) => (&it.service, it.port.value.0),
-                (None, Some(it)) => (&it.service, it.port.value.0),
-                (None, None) => continue,
-            };
-            if !has(mesh, &at.0.value, at.1, telemetry.namespace()) {
-                let message = format!(
-                    "provider `{}` is at `{}:{}`, which the mesh does not have",
-                    name.name.value, at.0.value, at.1
-                );
-                let help = "declare the service, or a ServiceEntry for it".into();
-                problems.push(about(telemetry, &RULE, name.span, message, help));
+            if let Some(message) = nowhere(mesh, provider, telemetry.namespace()) {
+                problems.push(about(telemetry, &RULE, name.span, message, DECLARE.into()));
             }
         }
     }
+    default_provider(mesh, problems);
+}
+
+const DECLARE: &str = "declare the service, or a ServiceEntry for it";
+
+/// The provider that traces go to where no Telemetry says another: it is every workload's, so that its service must be
+/// one that every namespace sees.
+fn default_provider(mesh: &Mesh<'_>, problems: &mut Problems) {
+    let Some((file, config)) = mesh.wide.config else { return };
+    let named = config.default_providers.iter().flat_map(|defaults| &defaults.tracing);
+    let known = |name: &str| provider_named(mesh, name).filter(|provider| provider.takes_traces());
+    let Some((name, provider)) = named.filter_map(|name| Some((name, known(name)?))).next() else { return };
+    let Some(message) = nowhere(mesh, provider, &mesh.settings.root_namespace) else { return };
+    let subject = Subject {
+        api_version: "".into(),
+        kind: "MeshConfig".into(),
+        namespace: Some(mesh.settings.root_namespace.clone()),
+        name: "meshconfig".into(),
+    };
+    let at = Place { file, span: name.span };
+    problems.push(Problem { subject: Some(subject), help: DECLARE.into(), ..RULE.at(at, message) });
+}
+
+/// Says that the service of a provider is none of the mesh, as a namespace sees it.
+fn nowhere(mesh: &Mesh<'_>, provider: &ExtensionProvider, namespace: &str) -> Option<String> {
+    let (service, port) = match (&provider.zipkin, &provider.opentelemetry) {
+        (Some(it), _) => (&it.service.value, it.port.value.0),
+        (None, Some(it)) => (&it.service.value, it.port.value.0),
+        (None, None) => return None,
+    };
+    let name = &provider.name.value;
+    (!has(mesh, service, port, namespace))
+        .then(|| format!("provider `{name}` is at `{service}:{port}`, which the mesh does not have"))
 }
 
 fn has(mesh: &Mesh<'_>, service: &str, port: u16, namespace: &str) -> bool {
