@@ -1,6 +1,5 @@
 //! The whole mesh with its indexes: what every other question starts from.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
@@ -12,9 +11,9 @@ use taut_source::{FileId, Place};
 
 use crate::attachment::Attached as _;
 use crate::check::Destined;
-use crate::delegate::{Beyond, RuleOf, continue_rules};
+use crate::delegate::{RuleOf, continue_rules};
 use crate::gateway::{Entrance, is_run_by};
-use crate::gateway_api::{Broken, Converted, MadeRouting, Status};
+use crate::gateway_api::{Broken, Converted, Status};
 use crate::inventory::Inventory;
 use crate::labels::{HashMap, LabelSet};
 use crate::pod::{Pods, injection_is_said};
@@ -311,7 +310,7 @@ impl<'r> Mesh<'r> {
             }
             Spec::EndpointSlice(spec) => self.slices.push(Of { resource, spec }),
             Spec::WorkloadEntry(spec) => self.entries.push(Of { resource, spec }),
-            Spec::VirtualService(spec) => self.routings.push(routing(Of { resource, spec }, &self.settings)),
+            Spec::VirtualService(spec) => self.routings.push(Routing::written(Of { resource, spec }, &self.settings)),
             Spec::DestinationRule(spec) => self.traffic.push(Traffic {
                 of: Of { resource, spec },
                 host: expand(&spec.host, &namespace, &self.settings),
@@ -330,7 +329,7 @@ impl<'r> Mesh<'r> {
 
     /// What was made of the Gateway API stands beside what was written.
     fn add_made(&mut self, resources: &'r [Resource], converted: &'r Converted) {
-        self.routings.extend(converted.routings.iter().map(|made| made_routing(resources, made)));
+        self.routings.extend(converted.routings.iter().map(|made| Routing::made_of(resources, made)));
         self.traffic.extend(converted.traffic.iter().map(|made| Traffic {
             of: Of { resource: &resources[made.resource], spec: &made.spec },
             host: made.host.clone(),
@@ -637,49 +636,6 @@ impl<'r> Mesh<'r> {
 fn entry_labels(entry: &Of<'_, WorkloadEntry>) -> LabelSet {
     let all = entry.spec.labels.iter().chain(entry.resource.meta.labels.iter());
     all.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-fn routing<'r>(of: Of<'r, VirtualService>, settings: &Settings) -> Routing<'r> {
-    let namespace = of.namespace();
-    let gateways = if of.spec.gateways.is_empty() {
-        BTreeSet::from(["mesh".into()])
-    } else {
-        of.spec.gateways.iter().map(|name| gateway_name(name, namespace)).collect()
-    };
-    Routing {
-        hosts: of.spec.hosts.iter().map(|host| expand(host, namespace, settings)).collect(),
-        visibility: Visibility::of_list(&of.spec.export_to, namespace, &settings.virtual_service_export_to),
-        gateways,
-        http: of
-            .spec
-            .http
-            .iter()
-            .map(|rule| RuleOf { rule: Cow::Borrowed(rule), of, beyond: Beyond::default() })
-            .collect(),
-        of,
-        made: false,
-    }
-}
-
-fn made_routing<'r>(resources: &'r [Resource], made: &'r MadeRouting) -> Routing<'r> {
-    let of = |number: usize| Of { resource: &resources[number], spec: &made.spec };
-    // Those of Ingresses have a destination that does not exist answer as any virtual service does.
-    let gateway_api = !matches!(resources[made.resource].spec, Spec::Ingress(_));
-    let rules = made.spec.http.iter().zip(&made.rules);
-    Routing {
-        of: of(made.resource),
-        hosts: made.hosts.clone(),
-        http: rules
-            .map(|(rule, (owner, full_path))| RuleOf {
-                rule: Cow::Borrowed(rule),
-                of: of(*owner),
-                beyond: Beyond { gateway_api, full_path: full_path.as_ref() },
-            })
-            .collect(),
-        visibility: made.only_for.as_ref().map_or(Visibility::Public, |only| Visibility::Only([only.clone()].into())),
-        gateways: BTreeSet::from([made.gateway.clone()]),
-        made: true,
-    }
 }
 
 /// `namespace/name` of a gateway as it is written in an object of `namespace`; `mesh` stays (semantics.md §3.4).

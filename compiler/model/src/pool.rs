@@ -71,7 +71,8 @@ const INITIAL: [u32; 8] =
 /// `root` with `root³ <= prime << 96`, whose lowest 32 bits are the fraction.
 fn constants() -> [u32; 64] {
     let mut constants = [0; 64];
-    let is_prime = |number: &u128| (2..*number).take_while(|it| it * it <= *number).all(|it| number % it != 0);
+    let is_prime =
+        |number: &u128| (2..*number).take_while(|it| it * it <= *number).all(|it| !number.is_multiple_of(it));
     for (constant, prime) in constants.iter_mut().zip((2_u128..).filter(is_prime)) {
         let mut root = 0_u128;
         for bit in (0..36).rev() {

@@ -106,7 +106,7 @@ impl Recent {
 
     fn at(&self, now: Instant, interval_ms: u64) -> (u64, &AtomicU64) {
         let now_ms = u64::try_from(now.saturating_duration_since(self.origin).as_millis()).unwrap_or(u64::MAX);
-        let step = now_ms / (interval_ms / STEPS).max(1) & u64::from(u32::MAX);
+        let step = (now_ms / (interval_ms / STEPS).max(1)) & u64::from(u32::MAX);
         (step, &self.steps[(step % STEPS) as usize])
     }
 }

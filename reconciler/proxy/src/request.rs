@@ -29,7 +29,7 @@ use crate::mirror::mirror;
 use crate::reply::Reply;
 use crate::telemetry::metrics::{Party, Reporter, Security, SeriesKey, Spoken};
 use crate::telemetry::names::NameId;
-use crate::telemetry::peer;
+use crate::telemetry::peer::{self, Introduction};
 use crate::telemetry::record::{Details, Flags, Line, Provenance, Record, is_grpc};
 use crate::telemetry::said::Coming;
 use crate::token::{self, Bad, Token};
@@ -178,7 +178,10 @@ pub(crate) async fn serve(
         wishes,
     };
     let response = match forward(worker, &course, outbound, &mut exchange).await {
-        Ok(answer) => pass_back(&connection, &world, &course, answer, &asked, exchange, client_side, introduced),
+        Ok(answer) => {
+            let introduction = introduced.then_some(&world.introduction);
+            pass_back(&connection, introduction, &course, answer, &asked, exchange, client_side)
+        }
         Err(reply) => reply.into_response(exchange),
     };
     finish(response)
@@ -318,13 +321,12 @@ fn prepare(connection: &Connection, parts: &mut Parts, record: &mut Record) -> b
 /// The endpoint's answer, as the client gets it.
 fn pass_back(
     connection: &Connection,
-    world: &World,
+    introduction: Option<&Introduction>,
     course: &Course<'_>,
     answer: Answer,
     asked: &HeaderMap,
     mut exchange: Box<Exchange>,
     client_side: Option<OnUpgrade>,
-    introduced: bool,
 ) -> Response<Outgoing> {
     let Answer { mut response, lease, backend, limit } = answer;
     note_answer(&mut exchange, response.headers_mut(), &backend, &connection.worker);
@@ -346,8 +348,8 @@ fn pass_back(
     if let Some(cookie) = &course.cookie {
         head.headers.append(header::SET_COOKIE, cookie.clone());
     }
-    if introduced {
-        world.introduction.write(&mut head.headers);
+    if let Some(introduction) = introduction {
+        introduction.write(&mut head.headers);
     }
     if let Some(kept) = exchange.record.line.as_mut().and_then(|line| line.kept.as_mut()) {
         kept.answer(&head.headers);

@@ -13,6 +13,7 @@ mod policy_not_accepted;
 mod routes;
 mod selected_by_labels;
 mod unknown_backend;
+mod unknown_grantee;
 mod unknown_parent;
 mod unknown_target;
 
@@ -31,6 +32,7 @@ pub(super) const CHECKS: &[Check] = &[
     policy_not_accepted::CHECK,
     selected_by_labels::CHECK,
     unknown_backend::CHECK,
+    unknown_grantee::CHECK,
     unknown_parent::CHECK,
     unknown_target::CHECK,
 ];
