@@ -28,8 +28,9 @@ use std::sync::Arc;
 use taut_model::{Governing, Host, Imports, LabelSet, Mesh, Protocol, ServiceId};
 use taut_resources::Normalization;
 use taut_snapshot::format::codec::Link;
-use taut_snapshot::object::{self, Authority, ClusterSet, Layer, PathNormalization, Root};
+use taut_snapshot::object::{self, Authority, ClusterSet, Layer, PathNormalization, Root, Telemetry};
 use taut_snapshot::{Digest, Objects, Snapshot, Text};
+use taut_source::Place;
 
 use crate::origins::Origins;
 
@@ -94,6 +95,8 @@ pub(crate) struct Lowering<'m, 'r> {
     pub(crate) origins: Origins,
     pub(crate) mesh_link: Link<object::Mesh>,
     clusters: HashMap<ClusterKey, Link<ClusterSet>>,
+    /// What is told of requests, by namespace and the Telemetries that say so.
+    told: HashMap<(Text, Vec<Place>), Option<Link<Telemetry>>>,
     /// Every host that is a service, or that a virtual service of sidecars names.
     hosts: Option<Arc<[Host]>>,
     /// What the last destination led to: most of those of a rule are subsets of one host.
@@ -152,6 +155,7 @@ impl<'m, 'r> Lowering<'m, 'r> {
             origins: Origins::default(),
             mesh_link,
             clusters: HashMap::new(),
+            told: HashMap::new(),
             hosts: None,
             last: None,
             base: None,
@@ -176,6 +180,7 @@ impl<'m, 'r> Lowering<'m, 'r> {
             origins: Origins::default(),
             mesh_link: self.mesh_link,
             clusters: HashMap::new(),
+            told: HashMap::new(),
             hosts: self.hosts.clone(),
             last: None,
             base: self.base.clone(),

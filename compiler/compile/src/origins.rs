@@ -7,7 +7,7 @@ use taut_resources::Resource;
 use taut_snapshot::{Digest, Origin, SourceMap};
 use taut_source::{FileId, LineIndex, SourceSet, Span, Text};
 
-use crate::threads;
+use taut_source::threads;
 
 /// The places that objects came from.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,14 +45,12 @@ impl Source {
     }
 
     fn origin(&self, line: u32) -> Origin {
-        Origin {
-            part: self.part,
-            kind: self.kind.clone(),
-            namespace: self.namespace.clone(),
-            name: self.name.clone(),
-            file: self.file.0,
-            line,
-        }
+        self.clone().into_origin(line)
+    }
+
+    fn into_origin(self, line: u32) -> Origin {
+        let Source { part, file, kind, namespace, name, .. } = self;
+        Origin { part, kind, namespace, name, file: file.0, line }
     }
 
     /// Says which part of its object it is of, once that is known.
@@ -120,8 +118,19 @@ impl Origins {
             let origin = |source: &Source| source.origin(lines[source.file.0 as usize].line(source.offset));
             (**digest, places.iter().map(origin).collect())
         });
-        let files = sources.files().iter().map(|file| Text::new(&file.name)).collect();
-        SourceMap { files, objects, ..empty() }
+        SourceMap { files: names(sources), objects, ..empty() }
+    }
+
+    /// The same, where nobody asks for the places any more.
+    pub(crate) fn into_source_map(self, sources: &SourceSet) -> SourceMap {
+        let lines: Vec<_> = sources.files().iter().map(|file| LineIndex::new(&file.bytes)).collect();
+        let origin = |source: Source| {
+            let line = lines[source.file.0 as usize].line(source.offset);
+            source.into_origin(line)
+        };
+        let objects = self.of.into_iter();
+        let objects = objects.map(|(digest, places)| (digest, places.into_iter().map(origin).collect())).collect();
+        SourceMap { files: names(sources), objects, ..empty() }
     }
 }
 
@@ -134,6 +143,10 @@ fn add_all(sources: &mut Vec<Source>, more: impl IntoIterator<Item = Source>) {
         sources.sort_unstable();
         sources.dedup();
     }
+}
+
+fn names(sources: &SourceSet) -> Vec<Text> {
+    sources.files().iter().map(|file| Text::new(&file.name)).collect()
 }
 
 /// A source map of nothing, by this compiler.

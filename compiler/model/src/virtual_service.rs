@@ -1,65 +1,11 @@
 //! Which virtual service governs a host for a client, and which of its rules are for it (semantics.md §3.3, §3.4).
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
+use taut_resources::{HttpMatch, HttpRoute, Resource};
 
-use taut_resources::{HttpMatch, HttpRoute, Resource, Spec, VirtualService};
-
-use crate::delegate::{Beyond, RuleOf};
-use crate::gateway_api::MadeRouting;
+use crate::delegate::Beyond;
 use crate::labels::LabelSet;
-use crate::mesh::{Mesh, Of, Routing, gateway_name};
-use crate::{Settings, Text, Visibility, covers, expand, selects};
-
-impl<'r> Routing<'r> {
-    /// As it was written.
-    pub(crate) fn written(of: Of<'r, VirtualService>, settings: &Settings) -> Routing<'r> {
-        let namespace = of.namespace();
-        let gateways = if of.spec.gateways.is_empty() {
-            BTreeSet::from(["mesh".into()])
-        } else {
-            of.spec.gateways.iter().map(|name| gateway_name(name, namespace)).collect()
-        };
-        Routing {
-            hosts: of.spec.hosts.iter().map(|host| expand(host, namespace, settings)).collect(),
-            visibility: Visibility::of_list(&of.spec.export_to, namespace, &settings.virtual_service_export_to),
-            gateways,
-            http: of
-                .spec
-                .http
-                .iter()
-                .map(|rule| RuleOf { rule: Cow::Borrowed(rule), of, beyond: Beyond::default() })
-                .collect(),
-            of,
-            made: false,
-        }
-    }
-
-    /// As it was made of the Gateway API, or of an Ingress.
-    pub(crate) fn made_of(resources: &'r [Resource], made: &'r MadeRouting) -> Routing<'r> {
-        let of = |number: usize| Of { resource: &resources[number], spec: &made.spec };
-        // Those of Ingresses have a destination that does not exist answer as any virtual service does.
-        let gateway_api = !matches!(resources[made.resource].spec, Spec::Ingress(_));
-        let rules = made.spec.http.iter().zip(&made.rules);
-        Routing {
-            of: of(made.resource),
-            hosts: made.hosts.clone(),
-            http: rules
-                .map(|(rule, (owner, full_path))| RuleOf {
-                    rule: Cow::Borrowed(rule),
-                    of: of(*owner),
-                    beyond: Beyond { gateway_api, full_path: full_path.as_ref() },
-                })
-                .collect(),
-            visibility: made
-                .only_for
-                .as_ref()
-                .map_or(Visibility::Public, |only| Visibility::Only([only.clone()].into())),
-            gateways: BTreeSet::from([made.gateway.clone()]),
-            made: true,
-        }
-    }
-}
+use crate::mesh::{Mesh, Routing, gateway_name};
+use crate::{Text, covers, selects};
 
 /// Who sends requests.
 #[derive(Clone, Debug)]

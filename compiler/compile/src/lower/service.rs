@@ -18,7 +18,7 @@ use super::Lowering;
 use super::authz::ip_block;
 use super::cluster::protocol;
 use crate::origins::Source;
-use crate::threads;
+use taut_source::threads;
 
 /// The most names that lead from one to the other.
 const ALIASES_MAX: usize = 8;

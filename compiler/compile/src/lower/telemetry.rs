@@ -29,18 +29,30 @@ const ZIPKIN_PATH: &str = "/api/v2/spans";
 
 impl Lowering<'_, '_> {
     /// What is told of the requests of a workload; none if nothing is.
-    pub(super) fn telemetry(&mut self, namespace: &str, labels: &LabelSet) -> Option<Link<Telemetry>> {
+    pub(super) fn telemetry(&mut self, namespace: &Text, labels: &LabelSet) -> Option<Link<Telemetry>> {
+        let layers = telemetries_of(self.mesh, namespace, labels);
+        let places = layers.iter().map(|it| it.at(it.resource.span)).collect();
+        // Nearly all workloads of a namespace are told of alike.
+        let key = (namespace.clone(), places);
+        if let Some(known) = self.told.get(&key) {
+            return *known;
+        }
+        let told = self.telemetry_of(&layers, namespace);
+        self.told.insert(key, told);
+        told
+    }
+
+    fn telemetry_of(&mut self, layers: &[Of<'_, telemetry::Telemetry>], namespace: &str) -> Option<Link<Telemetry>> {
         let mesh = self.mesh;
-        let layers = telemetries_of(mesh, namespace, labels);
-        let mut side = |side: Side| tracing_of(mesh, &layers, side).and_then(|traced| self.tracing(&traced, namespace));
-        let logs = |side: Side| logs(mesh, &layers, side);
+        let mut side = |side: Side| tracing_of(mesh, layers, side).and_then(|traced| self.tracing(&traced, namespace));
+        let logs = |side: Side| logs(mesh, layers, side);
         let telemetry = Telemetry {
             client: side(Side::Client),
             server: side(Side::Server),
             client_logs: logs(Side::Client),
             server_logs: logs(Side::Server),
-            client_metrics: metric_rules(&metrics_of(&layers, Side::Client)),
-            server_metrics: metric_rules(&metrics_of(&layers, Side::Server)),
+            client_metrics: metric_rules(&metrics_of(layers, Side::Client)),
+            server_metrics: metric_rules(&metrics_of(layers, Side::Server)),
         };
         let Telemetry { client, server, client_logs, server_logs, client_metrics, server_metrics } = &telemetry;
         let silent = client.is_none() && server.is_none() && client_logs.is_empty() && server_logs.is_empty();

@@ -14,7 +14,7 @@ use super::Lowering;
 use super::cluster::protocol;
 use super::route::Portless;
 use crate::origins::Source;
-use crate::threads;
+use taut_source::threads;
 
 /// A workload that a view is made for: one that is declared, or one that somebody only describes.
 pub(crate) struct Subject<'w> {
