@@ -1,7 +1,7 @@
 //! Outside cases of the Gateway API: what Istio makes of a mesh, and what Taut makes of it, compared by meaning.
 //!
 //! Owns: the two translations into one form. What is compared: servers with their hosts and TLS; for each host the rules
-//! in order, with conditions, destinations and weights; TLS towards services; and every condition of every status.
+//! in order, with conditions, destinations and weights; TLS and retries towards services; and every condition of every status.
 //! The cases stand beside the repository, and are none of its own: without them there is nothing to compare.
 
 mod expected;
@@ -14,25 +14,11 @@ use std::path::PathBuf;
 use harness::root;
 use serde_json::{Value, json};
 use taut_model::{Settings, convert};
-use taut_resources::{Outcome, Resource, read_resource};
+use taut_resources::{Outcome, Resource, Spec, read_resource};
 use taut_source::{FileId, SourceFile, YamlReader, read_documents};
 
 /// What a mesh means: names of things, and what they are.
 pub(super) type Meaning = BTreeMap<String, Value>;
-
-/// Parts of cases that are left out, each with the start of their names and why. `exceptions.md` says more.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("http", "rules of infpool-multi.domain.example", "InferencePool is not read"),
-    ("http", "rules of multi-infpool.domain.example", "InferencePool is not read"),
-    ("http", "status of HTTPRoute default/multiple-inferencepool-backend-refs", "InferencePool is not read"),
-    ("http", "status of HTTPRoute default/multi-route-infpool", "InferencePool is not read"),
-    (
-        "reference-policy-inferencepool",
-        "status of HTTPRoute istio-system/backend-allowed-ip",
-        "InferencePool is not read",
-    ),
-    ("backend-lb-policy", "", "XBackendTrafficPolicy is not read"),
-];
 
 fn folder() -> Option<PathBuf> {
     let folder = root().parent()?.join("shared/conformance/gateway-api");
@@ -97,14 +83,24 @@ fn resources(input: &str, fixtures: &Value) -> Vec<Resource> {
         Outcome::Read(resource) => Some(*resource),
         _ => None,
     };
-    outcomes.into_iter().filter_map(read).collect()
+    outcomes.into_iter().filter_map(read).filter(|it| is_served(it, fixtures)).collect()
 }
 
-/// What differs between two meanings, but for what is left out on purpose.
+/// Whether a pool has a service. Of a case, the fixtures say which services there are: a controller that makes those of
+/// pools is no part of it, and a pool without one is nothing that requests can be sent to.
+fn is_served(resource: &Resource, fixtures: &Value) -> bool {
+    let (name, namespace) = (&resource.subject.name, resource.subject.namespace.as_deref());
+    let start = format!("{name}-ip-");
+    let is_its = |service: &Value| {
+        service["namespace"].as_str() == namespace && service["name"].as_str().is_some_and(|it| it.starts_with(&start))
+    };
+    !matches!(resource.spec, Spec::InferencePool(_)) || fixtures["services"].as_array().unwrap().iter().any(is_its)
+}
+
+/// What differs between two meanings.
 fn differences(case: &str, want: &Meaning, found: &Meaning) -> Vec<String> {
-    let left_out = |name: &str| EXCEPTIONS.iter().any(|(of, start, _)| *of == case && name.contains(start));
     let names = want.keys().chain(found.keys().filter(|name| !want.contains_key(*name)));
-    let differs = names.filter(|name| !left_out(name) && want.get(*name) != found.get(*name));
+    let differs = names.filter(|name| want.get(*name) != found.get(*name));
     let shown = |value: Option<&Value>| value.map_or("nothing".to_owned(), Value::to_string);
     differs
         .map(|name| format!("{case}: {name}\n   want {}\n  found {}", shown(want.get(name)), shown(found.get(name))))

@@ -15,6 +15,7 @@ mod taut;
 mod callers;
 mod changing;
 mod gateway;
+mod making;
 mod matching;
 mod policies;
 mod tokens;

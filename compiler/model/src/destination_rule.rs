@@ -17,7 +17,7 @@ pub struct Governing<'r> {
     pub subsets: Vec<&'r Subset>,
     /// The numbers of the rules that were merged.
     pub rules: Vec<usize>,
-    /// What a policy of the Gateway API says of TLS, where no rule does (semantics.md §18.5).
+    /// What policies of the Gateway API say of TLS and of retries, where no rule does (semantics.md §18.5).
     pub otherwise: Vec<&'r TrafficPolicy>,
 }
 
@@ -146,6 +146,9 @@ impl<'r> Governing<'r> {
             let all = self.otherwise.iter().find_map(|policy| policy.tls.as_deref());
             traffic.tls = named.next().or(all);
             traffic.tls_of_policy = traffic.tls.is_some();
+        }
+        if traffic.retry_budget.is_none() {
+            traffic.retry_budget = self.otherwise.iter().find_map(|policy| policy.retry_budget.as_deref());
         }
         traffic
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use taut_resources::{Gateway, Server, ServerTls, ServerTlsMode};
 
+use crate::attachment::GATEWAY_NAME;
 use crate::gateway_api::RunBy;
 use crate::labels::LabelSet;
 use crate::mesh::{Mesh, Of, Routing};
@@ -76,7 +77,6 @@ pub(crate) fn is_run_by(
 
 /// Whether a workload is one of those that are made for a Gateway: they have its name (semantics.md §18.2).
 fn is_its_pod(pods: Option<&(Text, Text)>, namespace: &str, labels: &LabelSet) -> bool {
-    const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
     pods.is_some_and(|(place, name)| place == namespace && labels.get(GATEWAY_NAME) == Some(name))
 }
 

@@ -8,6 +8,7 @@
 
 pub mod check;
 
+mod attachment;
 mod authorization;
 mod delegate;
 mod destination_rule;
@@ -19,6 +20,7 @@ mod labels;
 mod mesh;
 mod peer_authentication;
 mod pod;
+mod pool;
 mod protocol;
 mod secret;
 mod selection;

@@ -11,6 +11,7 @@ use taut_resources::{
 };
 use taut_source::{FileId, Place};
 
+use crate::attachment::Attached as _;
 use crate::check::{Behind, Destined};
 use crate::delegate::RuleOf;
 use crate::gateway::Entrance;
@@ -241,26 +242,30 @@ impl<'r> Mesh<'r> {
         self.workloads_by_namespace.get(namespace).map_or(&[], Vec::as_slice)
     }
 
-    /// The authorization policies of a namespace that are for a workload with these labels, by seniority.
+    /// The authorization policies of a namespace that are for a workload with these labels, of that namespace or not, by
+    /// seniority.
     pub fn policies_for<'m>(
         &'m self,
-        namespace: &str,
+        place: &str,
+        own: bool,
         labels: &'m LabelSet,
     ) -> impl Iterator<Item = Of<'r, AuthorizationPolicy>> + use<'m, 'r> {
-        let numbers = self.selecting.policies.selecting(namespace, labels);
+        let numbers = self.selecting.policies.selecting(place, labels);
         let all = numbers.into_iter().map(|number| self.authorization_policies[number]);
-        all.filter(|it| it.spec.selector.as_ref().is_none_or(|selector| selects(&selector.match_labels, labels)))
+        all.filter(move |it| it.spec.is_for(own, labels))
     }
 
-    /// The request authentications of a namespace that are for a workload with these labels, by seniority.
+    /// The request authentications of a namespace that are for a workload with these labels, of that namespace or not, by
+    /// seniority.
     pub fn authentications_for<'m>(
         &'m self,
-        namespace: &str,
+        place: &str,
+        own: bool,
         labels: &'m LabelSet,
     ) -> impl Iterator<Item = Of<'r, RequestAuthentication>> + use<'m, 'r> {
-        let numbers = self.selecting.authentications.selecting(namespace, labels);
+        let numbers = self.selecting.authentications.selecting(place, labels);
         let all = numbers.into_iter().map(|number| self.request_authentications[number]);
-        all.filter(|it| it.spec.selector.as_ref().is_none_or(|selector| selects(&selector.match_labels, labels)))
+        all.filter(move |it| it.spec.is_for(own, labels))
     }
 
     /// The peer authentications of a namespace with a selector that selects these labels, by seniority.

@@ -8,6 +8,7 @@ use std::hash::BuildHasher as _;
 
 use taut_resources::Labels;
 
+use crate::attachment::{Attached, GATEWAY_NAME};
 use crate::labels::LabelSet;
 
 /// The numbers of some objects, by a namespace and a label in it.
@@ -30,6 +31,16 @@ impl Numbers {
     pub(crate) fn add_selecting(&mut self, namespace: &str, selector: Option<&Labels>, number: usize) {
         let first = selector.and_then(|selector| selector.iter().next());
         self.add(namespace, first.map(|(name, value)| (name.as_str(), value.as_str())), number);
+    }
+
+    /// Adds a policy, by its selector or by the Gateways that it is attached to.
+    pub(crate) fn add_attached(&mut self, namespace: &str, policy: &impl Attached, number: usize) {
+        if policy.targets().next().is_none() {
+            return self.add_selecting(namespace, policy.labels(), number);
+        }
+        for to in policy.targets() {
+            self.add(namespace, Some((GATEWAY_NAME, &to.name)), number);
+        }
     }
 
     /// Adds an object that is selected, by each of its labels.

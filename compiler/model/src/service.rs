@@ -1,8 +1,10 @@
-//! Services: hosts with ports and endpoints, from Kubernetes Services and ServiceEntries (semantics.md §6, §19).
+//! Services: hosts with ports and endpoints, from Kubernetes Services, ServiceEntries and InferencePools (semantics.md §6,
+//! §18.4, §19).
 
+use taut_resources::gateway_api::{InferencePool, PoolProtocol};
 use taut_resources::{IntOrText, Labels, Location, Resolution, Resource, ServiceEntry, ServiceType, Spec};
 
-use crate::{Host, Protocol, Settings, Text, Visibility};
+use crate::{Host, Protocol, Settings, Text, Visibility, pool};
 
 /// A service of a mesh, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,8 +84,15 @@ impl<'r> Service<'r> {
             Spec::ServiceEntry(entry) => {
                 entry.hosts.iter().map(|host| of_entry(resource, entry, host, &namespace, settings)).collect()
             }
+            Spec::InferencePool(pool) => vec![of_pool(resource, pool, namespace, settings)],
             _ => Vec::new(),
         }
+    }
+
+    /// Whether it was made of a pool.
+    #[must_use]
+    pub fn is_pool(&self) -> bool {
+        matches!(self.resource.spec, Spec::InferencePool(_))
     }
 
     /// The port of a number.
@@ -148,6 +157,36 @@ fn service_port(port: &taut_resources::ServicePort) -> ServicePort {
             }
             None => Target::Number(number),
         },
+    }
+}
+
+/// The service that a controller makes of a pool: without an address, for gateways to send to.
+fn of_pool<'r>(resource: &'r Resource, pool: &'r InferencePool, namespace: Text, settings: &Settings) -> Service<'r> {
+    let name = pool::service_name(&resource.subject.name.to_ascii_lowercase());
+    let protocol = match pool.app_protocol.value {
+        PoolProtocol::Http => Protocol::Http,
+        PoolProtocol::H2c => Protocol::Http2,
+    };
+    // What others say is reported where they stand: requests go to the first.
+    let ports = pool.target_ports.iter().take(1).map(|port| ServicePort {
+        number: pool::PORT,
+        name: "http".into(),
+        protocol,
+        target: Target::Number(port.number.value.0),
+    });
+    Service {
+        resource,
+        host: format!("{name}.{namespace}.svc.{}", settings.domain_suffix).into(),
+        kubernetes: true,
+        external: false,
+        headless: false,
+        original: false,
+        addresses: Vec::new(),
+        ranges: Vec::new(),
+        ports: ports.collect(),
+        visibility: Visibility::Public,
+        endpoints: EndpointKind::Selector(&pool.selector.match_labels),
+        namespace,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is told of a workload's requests (semantics.md §12.2): Telemetries, laid over what the mesh says.
 //!
 //! Invariant: layers go from the root namespace's object without a selector over the namespace's to those that select the
-//! workload, the oldest first; a later one wins field by field.
+//! workload, or are attached to its Gateway, the oldest first; a later one wins field by field.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use taut_resources::{
     WorkloadMode,
 };
 
-use crate::labels::{LabelSet, selects};
+use crate::attachment::Attached as _;
+use crate::labels::LabelSet;
 use crate::mesh::{Mesh, Of};
 
 /// How many percent of the requests are traced where nobody says.
@@ -49,12 +50,11 @@ pub fn telemetries_of<'r>(mesh: &Mesh<'r>, namespace: &str, labels: &LabelSet) -
     let mut all: Vec<_> =
         mesh.inventory.telemetries.iter().filter(|it| it.namespace() == namespace || it.namespace() == root).collect();
     all.sort_by_key(|it| it.seniority());
-    let of = |it: &Of<'r, Telemetry>| it.spec.selector.as_ref().map(|it| &it.match_labels).filter(|it| !it.is_empty());
     let wide =
-        |of_namespace: &str| all.iter().find(|it| it.namespace() == of_namespace && of(it).is_none()).map(|it| **it);
+        |of_namespace: &str| all.iter().find(|it| it.namespace() == of_namespace && it.spec.is_wide()).map(|it| **it);
     let mesh_wide = wide(root).filter(|_| root != namespace);
-    let selecting = all.iter().filter(|it| it.namespace() == namespace);
-    let selecting = selecting.filter(|it| of(it).is_some_and(|selector| selects(selector, labels)));
+    let selecting = all.iter().filter(|it| it.namespace() == namespace && !it.spec.is_wide());
+    let selecting = selecting.filter(|it| it.spec.is_for(true, labels));
     mesh_wide.into_iter().chain(wide(namespace)).chain(selecting.map(|it| **it)).collect()
 }
 

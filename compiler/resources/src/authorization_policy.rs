@@ -30,10 +30,10 @@ message! {
     pub struct AuthorizationPolicy {
         /// The workloads; all of the namespace if missing, all of the mesh in the root namespace.
         selector: Option<Selector> = "selector";
-        /// A gateway or service instead of workloads.
-        target_ref: Option<TargetRef> = "targetRef", refused("use `selector`");
-        /// Gateways or services instead of workloads.
-        target_refs: Vec<TargetRef> = "targetRefs", items(..=16), refused("use `selector`");
+        /// A Gateway instead of workloads.
+        target_ref: Option<TargetRef> = "targetRef";
+        /// Gateways instead of workloads.
+        target_refs: Vec<TargetRef> = "targetRefs", items(..=16);
         /// What happens; ALLOW if missing.
         action: Option<At<Action>> = "action";
         /// Any of these matches. None at all match nothing; an empty rule matches everything.

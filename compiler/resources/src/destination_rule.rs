@@ -133,8 +133,8 @@ message! {
         percent: Option<At<f64>> = "percent", range(0..=100);
         /// At least this many; 3 if missing.
         min_retry_concurrency: Option<At<u32>> = "minRetryConcurrency";
-        /// How long requests count.
-        budget_interval: Option<At<DurationOrZero>> = "budgetInterval", refused("the budget counts what is under way now: leave it out");
+        /// How long requests count; those under way alone if missing or zero.
+        budget_interval: Option<At<DurationOrZero>> = "budgetInterval";
     }
 }
 

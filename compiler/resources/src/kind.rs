@@ -55,6 +55,8 @@ pub enum Spec {
     UdpRoute(Box<gateway_api::TcpRoute>),
     ReferenceGrant(Box<gateway_api::ReferenceGrant>),
     BackendTlsPolicy(Box<gateway_api::BackendTlsPolicy>),
+    BackendTrafficPolicy(Box<gateway_api::BackendTrafficPolicy>),
+    InferencePool(Box<gateway_api::InferencePool>),
 }
 
 /// One resource as it was written, in types.
@@ -189,6 +191,8 @@ kinds! {
         refused("the mesh does not carry UDP: expose it with a Service") => UdpRoute(gateway_api::TcpRoute);
     "ReferenceGrant" in "gateway.networking.k8s.io" ["v1", "v1beta1"] namespaced RequiredSpec carried => ReferenceGrant(gateway_api::ReferenceGrant);
     "BackendTLSPolicy" in "gateway.networking.k8s.io" ["v1", "v1alpha3"] namespaced RequiredSpec carried => BackendTlsPolicy(gateway_api::BackendTlsPolicy);
+    "XBackendTrafficPolicy" in "gateway.networking.x-k8s.io" ["v1alpha1"] namespaced RequiredSpec carried => BackendTrafficPolicy(gateway_api::BackendTrafficPolicy);
+    "InferencePool" in "inference.networking.k8s.io" ["v1"] namespaced RequiredSpec carried => InferencePool(gateway_api::InferencePool);
     "Ingress" in "networking.k8s.io" ["v1"] namespaced Spec carried => Ingress(Ingress);
     "IngressClass" in "networking.k8s.io" ["v1"] cluster CoreSpec carried => IngressClass(IngressClass);
 

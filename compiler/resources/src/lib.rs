@@ -12,6 +12,7 @@ mod kind;
 mod object;
 
 mod grammar;
+mod header_value;
 mod limit;
 mod meta;
 mod otherwise;
@@ -69,6 +70,7 @@ pub use endpoint_slice::*;
 pub use envoy_filter::*;
 pub use gateway::*;
 pub use grammar::{Grammar, grammars};
+pub use header_value::{HeaderSide, parse_header_value};
 pub use ingress::*;
 pub use kind::{Api, KINDS, Kind, Resource, Spec, Support};
 pub use log_filter::{FilterAttribute, FilterStep, FilterTest, parse_log_filter};

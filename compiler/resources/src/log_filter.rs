@@ -108,6 +108,17 @@ pub fn parse_log_filter(text: &str) -> Result<Vec<FilterStep>, String> {
     }
 }
 
+/// The attribute that an expression is, if it is a text that is known as soon as a request comes.
+pub(crate) fn parse_request_text(text: &str) -> Option<FilterAttribute> {
+    let mut parser = Parser { tokens: tokens(text).ok()?, at: 0, steps: Vec::new(), depth: 0 };
+    match parser.operand().ok()? {
+        // Each request has an id of its own: no two would be counted together.
+        Operand::Attribute(FilterAttribute::ResponseCodeDetails | FilterAttribute::RequestId, _) => None,
+        Operand::Attribute(attribute, Kind::Text) if parser.at == parser.tokens.len() => Some(attribute),
+        _ => None,
+    }
+}
+
 fn shown(token: Option<&Token>) -> String {
     match token {
         None => "the end".to_owned(),

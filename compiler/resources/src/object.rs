@@ -30,6 +30,8 @@ const MESH_GROUPS: &[&str] = &[
     "telemetry.istio.io",
     "extensions.istio.io",
     "gateway.networking.k8s.io",
+    "gateway.networking.x-k8s.io",
+    "inference.networking.k8s.io",
 ];
 
 /// Lists in lists are rare; deeper than this is a mistake, or an attempt to keep us busy.

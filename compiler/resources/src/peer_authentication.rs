@@ -43,6 +43,12 @@ message! {
 }
 
 impl PeerAuthentication {
+    /// Whether it says DISABLE for all ports of somebody.
+    #[must_use]
+    pub fn says_disable(&self) -> bool {
+        self.mtls.as_ref().and_then(|mtls| mtls.mode).is_some_and(|mode| mode.value == MtlsMode::Disable)
+    }
+
     fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
         let Some(ports) = &self.port_level_mtls else { return };
         if self.selector.as_ref().is_none_or(|selector| selector.match_labels.is_empty()) {

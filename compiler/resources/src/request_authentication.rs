@@ -15,10 +15,10 @@ message! {
     pub struct RequestAuthentication {
         /// The workloads; all of the namespace if missing, all of the mesh in the root namespace.
         selector: Option<Selector> = "selector";
-        /// A gateway or service instead of workloads.
-        target_ref: Option<TargetRef> = "targetRef", refused("use `selector`");
-        /// Gateways or services instead of workloads.
-        target_refs: Vec<TargetRef> = "targetRefs", items(..=16), refused("use `selector`");
+        /// A Gateway instead of workloads.
+        target_ref: Option<TargetRef> = "targetRef";
+        /// Gateways instead of workloads.
+        target_refs: Vec<TargetRef> = "targetRefs", items(..=16);
         /// The issuers.
         jwt_rules: Vec<JwtRule> = "jwtRules", items(..=4096);
     }

@@ -112,6 +112,10 @@ impl TargetRef {
             let help = "write a Service, a ServiceEntry (group networking.istio.io), or a Gateway or GatewayClass (group \
                         gateway.networking.k8s.io)";
             cx.report(&rules::BAD_VALUE, self.kind.span, message, help.into());
+        } else if self.kind.as_str() != "Gateway" && !cx.refused {
+            let message = format!("a policy for a {} is for waypoints, which Taut does not run", self.kind.value);
+            let help = "select the workloads by labels, with `selector:`";
+            cx.report(&rules::UNSUPPORTED_VALUE, self.kind.span, message, help.into());
         }
     }
 }

@@ -3,7 +3,7 @@
 use taut_source::{Node, Text};
 
 use crate::Duration;
-use crate::log_filter::parse_log_filter;
+use crate::log_filter::{FilterAttribute, parse_log_filter, parse_request_text};
 use crate::message::{keyword, message};
 use crate::read::{At, Named, Reader};
 use crate::rules;
@@ -14,10 +14,10 @@ message! {
     pub struct Telemetry {
         /// The workloads; all of the namespace if missing, all of the mesh in the root namespace.
         selector: Option<Selector> = "selector";
-        /// A gateway or service instead of workloads.
-        target_ref: Option<TargetRef> = "targetRef", refused("use `selector`");
-        /// Gateways or services instead of workloads.
-        target_refs: Vec<TargetRef> = "targetRefs", items(..=16), refused("use `selector`");
+        /// A Gateway instead of workloads.
+        target_ref: Option<TargetRef> = "targetRef";
+        /// Gateways instead of workloads.
+        target_refs: Vec<TargetRef> = "targetRefs", items(..=16);
         /// Traces.
         tracing: Vec<Tracing> = "tracing";
         /// Metrics.
@@ -254,6 +254,8 @@ pub enum TagExpression {
     Literal(Text),
     /// It is that of this label, which every metric has.
     Label(&'static str),
+    /// It is this of the request.
+    Request(FilterAttribute),
 }
 
 /// Reads the expression of a tag; none if it is not one of those that Taut evaluates.
@@ -278,7 +280,7 @@ pub fn parse_tag(text: &str) -> Option<TagExpression> {
         "downstream_peer.app" => "source_app",
         "downstream_peer.version" => "source_version",
         "downstream_peer.cluster" => "source_cluster",
-        _ => return None,
+        other => return parse_request_text(other).map(TagExpression::Request),
     };
     Some(TagExpression::Label(label))
 }
@@ -309,9 +311,41 @@ impl TagOverride {
             cx.say(&rules::NEEDED, self.span, "a tag needs a value", "add `value:`, or `operation: REMOVE`");
         } else if let Some(value) = value.filter(|value| !removes && parse_tag(value).is_none()) {
             let message = format!("Taut does not evaluate `{}` for a tag", value.value);
-            let help = "write a text in quotes (`'shop'`), `response.code`, or `upstream_peer.` or `downstream_peer.` with `workload`, \
-                        `namespace`, `app`, `version` or `cluster`; or trace requests, whose spans say more";
+            let help = "write a text in quotes (`'shop'`), `response.code`, `request.host`, `request.method`, `request.path`, \
+                        `request.headers['name']`, or `upstream_peer.` or `downstream_peer.` with `workload`, `namespace`, \
+                        `app`, `version` or `cluster`; or trace requests, whose spans say more";
             cx.say(&rules::UNSUPPORTED_VALUE, value.span, message, help);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[rustfmt::skip] // a table is read by its columns
+    fn tags_are_texts_labels_and_what_a_request_says_as_it_comes() {
+        let request = |attribute| Some(TagExpression::Request(attribute));
+        let table = [
+            ("'shop'",                             Some(TagExpression::Literal("shop".into()))),
+            ("string(response.code)",              Some(TagExpression::Label("response_code"))),
+            ("upstream_peer.app",                  Some(TagExpression::Label("destination_app"))),
+            ("request.host",                       request(FilterAttribute::RequestHost)),
+            (" request.url_path ",                 request(FilterAttribute::RequestUrlPath)),
+            ("string(request.method)",             request(FilterAttribute::RequestMethod)),
+            ("request.headers['X-A']",             request(FilterAttribute::Header("x-a".into()))),
+            ("connection.requested_server_name",   request(FilterAttribute::ServerName)),
+            ("request.id",                         None), // no two would be counted together
+            ("response.code_details",              None), // known later
+            ("request.size",                       None), // no text
+            ("request.host + 'a'",                 None),
+            ("request.host == 'a'",                None),
+            ("request.time",                       None),
+            ("",                                   None),
+        ];
+        for (text, want) in table {
+            assert_eq!(parse_tag(text), want, "{text}");
         }
     }
 }

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use crate::decide::Tables;
 use crate::format::codec::Link;
 use crate::object::{
-    Action, Alternative, AuthzRule, ClusterSet, ClusterTls, EndpointSource, Forward, HeaderOps, Matcher, MtlsMode,
-    PathRewrite, Policy, Roots, RouteTable, Rule, Target, TargetPort, Test, TextTest, TlsTerms, TokenKeys,
+    Action, Alternative, AuthzRule, ClusterSet, ClusterTls, EndpointSource, Forward, HeaderOps, LogPiece, Matcher,
+    MtlsMode, PathRewrite, Policy, Roots, RouteTable, Rule, Target, TargetPort, Test, TextTest, TlsTerms, TokenKeys,
 };
 use crate::snapshot::{BadSnapshot, Objects, Snapshot, base_of, services_of};
 use crate::source_map::SourceMap;
@@ -319,6 +319,11 @@ impl Page<'_> {
                 self.line(depth, format!("{what}: {word} {name}: {value}"));
             }
         }
+        for made in &ops.made {
+            let word = if made.adds { "add" } else { "set" };
+            let value: String = made.value.iter().map(LogPiece::to_string).collect();
+            self.line(depth, format!("{what}: {word} {}: {value}", made.name));
+        }
     }
 
     fn cluster(&self, link: Link<ClusterSet>, subset: &str) -> Result<String, BadSnapshot> {
@@ -370,7 +375,11 @@ impl Page<'_> {
             }
         }
         if let Some(budget) = &limits.budget {
-            words.push(format!("retries at most {} in a million, {} always", budget.share, budget.least));
+            let of = match budget.interval_ms {
+                0 => String::new(),
+                interval => format!(" of {interval} ms"),
+            };
+            words.push(format!("retries at most {} in a million{of}, {} always", budget.share, budget.least));
         }
         if let Some(warmup) = &cluster.warmup {
             words.push(format!("from {} % in {} ms", warmup.minimum_percent, warmup.ms));

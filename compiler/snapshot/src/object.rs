@@ -37,8 +37,9 @@ pub use map::{Bucket, Map, bucket_of};
 pub use mesh::{Mesh, PathNormalization};
 pub use root::Root;
 pub use route::{
-    Action, Alternative, ClusterRef, DirectResponse, Forward, HeaderOps, Matcher, Mirror, NamedMatcher, PathRewrite,
-    Redirect, RedirectPath, RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target, Weighted,
+    Action, Alternative, ClusterRef, DirectResponse, Forward, HeaderOps, MadeHeader, Matcher, Mirror, NamedMatcher,
+    PathRewrite, Redirect, RedirectPath, RedirectPort, RegexRewrite, Retry, RetryOn, RouteTable, Rule, Target,
+    Weighted,
 };
 pub use service::{Layer, Service, ServicePort};
 pub use telemetry::{

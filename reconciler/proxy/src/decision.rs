@@ -24,6 +24,7 @@ use crate::forward::Course;
 use crate::headers::{self, Asked, Host, port_of};
 use crate::heading::{Heading, outgoing, unknown};
 use crate::reply::Reply;
+use crate::request::line;
 use crate::telemetry::record::Record;
 use crate::token::Token;
 use crate::upstream::Upstream;
@@ -233,6 +234,9 @@ fn route<'w>(
     record: &mut Record,
 ) -> Decision<'w> {
     let Some(hit) = router.route(&asking.request) else { return Reply::no_route().into() };
+    if hit.makes_headers && record.line.is_none() {
+        record.line = Some(Box::new(line(asking.connection, world, asking.parts)));
+    }
     if let Some(line) = &mut record.line {
         line.provenance.rule = Some((table, hit.rule + 1));
         line.route = match hit.alternative.filter(|alternative| !alternative.name.is_empty()) {

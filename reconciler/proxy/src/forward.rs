@@ -129,6 +129,7 @@ pub(crate) async fn forward(
         Box::new(Reply::overflow())
     };
     exchange.counted[0] = Some(upstream.usage.requests.admit(limits.requests).ok_or_else(overflow)?);
+    upstream.note(exchange.started);
     let grpc = exchange.record.key.protocol == Spoken::Grpc;
     let wishes = std::mem::take(&mut outbound.wishes);
     let policy = wishes.retry(course).filter(|policy| 0 < policy.attempts);

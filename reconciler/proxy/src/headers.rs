@@ -3,6 +3,7 @@
 //! Owns: headers that are for one connection alone (RFC 9110 §7.6.1), the header changes of rules, who forwarded for whom,
 //! request ids, and the forms in which a host and a path are written in HTTP/1 and HTTP/2.
 
+pub(crate) mod made;
 mod repeated;
 
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use taut_snapshot::decide::{CorsPolicy, Headers};
-use taut_snapshot::object::{HashCookie, HeaderOps};
+use taut_snapshot::object::{HashCookie, HeaderOps, LogPiece, MadeHeader};
 
 use crate::balance::Draws;
 use crate::token::Token;
@@ -102,23 +103,47 @@ pub(crate) fn write_upgrade(headers: &mut HeaderMap, to: HeaderValue) {
 
 /// The header changes of a rule and of one of its destinations (semantics.md §3.7). A lone destination's come last, so
 /// that they win; one of several has them done first, so that the rule's win.
+///
+/// `make` makes a value of what is known of the request, of which these headers are part.
 pub(crate) fn change(
     headers: &mut HeaderMap,
     rule: Option<&HeaderOps>,
     destination: Option<&HeaderOps>,
     destinations: usize,
+    make: &Make<'_>,
 ) {
     if rule.is_none() && destination.is_none() {
         return;
     }
     if destinations <= 1 {
-        [rule, destination].into_iter().flatten().for_each(|ops| remove(headers, ops));
-        [rule, destination].into_iter().flatten().for_each(|ops| write(headers, ops));
+        change_by(headers, &[rule, destination], make);
     } else {
-        for ops in [destination, rule].into_iter().flatten() {
-            remove(headers, ops);
-            write(headers, ops);
-        }
+        change_by(headers, &[destination], make);
+        change_by(headers, &[rule], make);
+    }
+}
+
+/// Makes the value of a header.
+pub(crate) type Make<'a> = dyn Fn(&HeaderMap, &[LogPiece]) -> String + 'a;
+
+/// Some changes as one list: whatever is made is made of the headers as they are between the first step and the second.
+fn change_by(headers: &mut HeaderMap, all: &[Option<&HeaderOps>], make: &Make<'_>) {
+    let all = || all.iter().copied().flatten();
+    all().for_each(|ops| remove(headers, ops));
+    let value = |it: &MadeHeader| {
+        let value = make(headers, &it.value);
+        let name = HeaderName::from_bytes(it.name.as_bytes()).ok()?;
+        // Nothing is known: then nothing is said, as by Envoy.
+        (!value.is_empty()).then(|| Some((name, HeaderValue::try_from(value).ok()?, it.adds))).flatten()
+    };
+    let made: Vec<_> = all().flat_map(|ops| &ops.made).filter_map(value).collect();
+    let (added, set): (Vec<_>, Vec<_>) = made.into_iter().partition(|(.., adds)| *adds);
+    for (name, value, _) in set {
+        headers.insert(name, value);
+    }
+    all().for_each(|ops| write(headers, ops));
+    for (name, value, _) in added {
+        headers.append(name, value);
     }
 }
 
@@ -345,7 +370,8 @@ mod tests {
         let pairs = |list: &[(&str, &str)]| -> Vec<(Text, Text)> {
             list.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
         };
-        HeaderOps { remove: remove.iter().map(|name| (*name).into()).collect(), set: pairs(set), add: pairs(add) }
+        let remove = remove.iter().map(|name| (*name).into()).collect();
+        HeaderOps { remove, set: pairs(set), add: pairs(add), made: Vec::new() }
     }
 
     #[test]
@@ -383,7 +409,7 @@ mod tests {
         ];
         for (rule, destination, destinations, want) in table {
             let mut all = headers(&before);
-            change(&mut all, rule, destination, destinations);
+            change(&mut all, rule, destination, destinations, &|_, _| String::new());
             assert_eq!(text(&all), want, "{rule:?} {destination:?} {destinations}");
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use taut_snapshot::object::MtlsMode;
@@ -23,12 +23,15 @@ use crate::exchange::{Exchange, Outgoing};
 use crate::forward::upload::Upload;
 use crate::forward::wishes::Wishes;
 use crate::forward::{Answer, Course, Outbound, forward, note_answer};
+use crate::headers::made::{Making, asked_for};
 use crate::headers::{self, Host};
 use crate::mirror::mirror;
 use crate::reply::Reply;
 use crate::telemetry::metrics::{Party, Reporter, Security, SeriesKey, Spoken};
-use crate::telemetry::peer;
+use crate::telemetry::names::NameId;
+use crate::telemetry::peer::{self, Introduction};
 use crate::telemetry::record::{Details, Flags, Line, Provenance, Record, is_grpc};
+use crate::telemetry::said::Coming;
 use crate::token::{self, Bad, Token};
 use crate::trace;
 use crate::tunnel;
@@ -126,8 +129,16 @@ pub(crate) async fn serve(
     let course = match decision {
         Decision::Forward(course) => course,
         Decision::Reply(reply, ops) => {
+            let makes = ops.is_some_and(|ops| !ops.made.is_empty());
+            let line = exchange.record.line.as_ref().filter(|_| makes).map(|line| {
+                let route = line.route.clone();
+                Line { route, ..self::line(&connection, &world, &parts) }
+            });
             let mut response = reply.into_response(exchange);
-            headers::change(response.headers_mut(), ops, None, 1);
+            let asked = asked_for(&parts.headers, [ops, None]);
+            let making =
+                Making { line: line.as_ref(), cluster: None, asked: Some((&asked, response.status().as_u16())) };
+            headers::change(response.headers_mut(), ops, None, 1, &|own, pieces| making.value(own, pieces));
             return finish(response);
         }
         Decision::Delayed(..) | Decision::Shared(..) => unreachable!("both were looked into"),
@@ -136,12 +147,16 @@ pub(crate) async fn serve(
         span.upstream = Some(course.upstream.clone());
     }
     let destinations = course.forwarding.destinations.len();
+    let cluster = Some(&*course.upstream.name);
+    let making = Making { line: exchange.record.line.as_deref(), cluster, asked: None };
     headers::change(
         &mut parts.headers,
         course.request_headers,
         course.destination.request_headers.as_ref(),
         destinations,
+        &|own, pieces| making.value(own, pieces),
     );
+    let asked = asked_for(&parts.headers, [course.response_headers, course.destination.response_headers.as_ref()]);
     let (upgrade_to, client_side) = upgrade.unzip();
     if let Some(to) = upgrade_to {
         headers::write_upgrade(&mut parts.headers, to);
@@ -163,7 +178,10 @@ pub(crate) async fn serve(
         wishes,
     };
     let response = match forward(worker, &course, outbound, &mut exchange).await {
-        Ok(answer) => pass_back(&connection, &world, &course, answer, exchange, client_side, introduced),
+        Ok(answer) => {
+            let introduction = introduced.then_some(&world.introduction);
+            pass_back(&connection, introduction, &course, answer, &asked, exchange, client_side)
+        }
         Err(reply) => reply.into_response(exchange),
     };
     finish(response)
@@ -223,10 +241,16 @@ fn record(connection: &Connection, world: &World, parts: &Parts) -> Record {
     };
     let logged = shared.log.is_some() || world.logs(connection.role).is_some();
     let line = logged.then(|| Box::new(line(connection, world, parts)));
-    Record { key: SeriesKey { protocol, ..key }, line, ..Record::default() }
+    let said = world.said(is_inbound(connection)).map_or(NameId::UNKNOWN, |wanted| {
+        let host = Host::of(&parts.uri, &parts.headers);
+        let server_name = connection.server_name().map(|name| &**name);
+        let coming = Coming { parts, host: host.as_ref().map_or("", Host::as_str), server_name };
+        wanted.number(&coming, &shared.labels)
+    });
+    Record { key: SeriesKey { protocol, said, ..key }, line, ..Record::default() }
 }
 
-fn line(connection: &Connection, world: &World, parts: &Parts) -> Line {
+pub(crate) fn line(connection: &Connection, world: &World, parts: &Parts) -> Line {
     let path = parts.uri.path_and_query().map_or("-", |path| path.as_str());
     let host = Host::of(&parts.uri, &parts.headers);
     Line {
@@ -297,12 +321,12 @@ fn prepare(connection: &Connection, parts: &mut Parts, record: &mut Record) -> b
 /// The endpoint's answer, as the client gets it.
 fn pass_back(
     connection: &Connection,
-    world: &World,
+    introduction: Option<&Introduction>,
     course: &Course<'_>,
     answer: Answer,
+    asked: &HeaderMap,
     mut exchange: Box<Exchange>,
     client_side: Option<OnUpgrade>,
-    introduced: bool,
 ) -> Response<Outgoing> {
     let Answer { mut response, lease, backend, limit } = answer;
     note_answer(&mut exchange, response.headers_mut(), &backend, &connection.worker);
@@ -313,12 +337,19 @@ fn pass_back(
     headers::strip_hop_by_hop(&mut head.headers);
     let destinations = course.forwarding.destinations.len();
     let of_destination = course.destination.response_headers.as_ref();
-    headers::change(&mut head.headers, course.response_headers, of_destination, destinations);
+    let making = Making {
+        line: exchange.record.line.as_deref(),
+        cluster: Some(&course.upstream.name),
+        asked: Some((asked, head.status.as_u16())),
+    };
+    headers::change(&mut head.headers, course.response_headers, of_destination, destinations, &|own, pieces| {
+        making.value(own, pieces)
+    });
     if let Some(cookie) = &course.cookie {
         head.headers.append(header::SET_COOKIE, cookie.clone());
     }
-    if introduced {
-        world.introduction.write(&mut head.headers);
+    if let Some(introduction) = introduction {
+        introduction.write(&mut head.headers);
     }
     if let Some(kept) = exchange.record.line.as_mut().and_then(|line| line.kept.as_mut()) {
         kept.answer(&head.headers);

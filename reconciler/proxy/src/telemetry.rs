@@ -5,11 +5,12 @@
 pub(crate) mod counters;
 pub(crate) mod files;
 mod filter;
-mod format;
+pub(crate) mod format;
 mod json;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod names;
 pub(crate) mod peer;
 pub(crate) mod record;
+pub(crate) mod said;
 pub(crate) mod told;

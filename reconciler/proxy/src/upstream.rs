@@ -338,12 +338,23 @@ impl Upstream {
         }
     }
 
+    /// A request begins: it counts for a while, where a budget of retries says so.
+    pub(crate) fn note(&self, now: Instant) {
+        if let Some(budget) = self.cluster.limits.budget.as_ref().filter(|budget| 0 < budget.interval_ms) {
+            self.usage.recent.note(now, budget.interval_ms);
+        }
+    }
+
     /// How many of its retries may be under way.
     pub(crate) fn retries_max(&self) -> u32 {
         match &self.cluster.limits.budget {
             None => self.cluster.limits.retries,
             Some(budget) => {
-                let part = u64::from(self.usage.requests.value()) * u64::from(budget.share) / 1_000_000;
+                let requests = match budget.interval_ms {
+                    0 => u64::from(self.usage.requests.value()),
+                    interval => self.usage.recent.count(Instant::now(), interval),
+                };
+                let part = requests * u64::from(budget.share) / 1_000_000;
                 u32::try_from(part).unwrap_or(u32::MAX).max(budget.least)
             }
         }

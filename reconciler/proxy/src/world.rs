@@ -21,6 +21,7 @@ use crate::config::Role;
 use crate::telemetry::files::Logs;
 use crate::telemetry::names::{Labels, NameId, ServiceName, Workload};
 use crate::telemetry::peer::Introduction;
+use crate::telemetry::said::Wanted;
 use crate::telemetry::told::Sink;
 use crate::tls::{Ending, HTTP, gateway_config};
 use crate::token::Tokens;
@@ -72,6 +73,8 @@ pub(crate) struct World {
     pub(crate) tracers: [Option<Arc<Tracer>>; 2],
     /// Where requests are logged: those that it sends, and those that it takes.
     logs: [Option<Arc<Logs>>; 2],
+    /// What metrics want to know of requests beyond the usual: of the client's side and of the server's.
+    said: [Option<Wanted>; 2],
     /// Which workload this is, to metrics.
     pub(crate) workload: NameId,
     /// What it says of itself to other proxies.
@@ -140,6 +143,11 @@ impl World {
         let tokens = tables.tokens.as_ref().map(|set| Tokens::new(set, known)).transpose().map_err(in_view)?;
         let stand_ins = stand_ins(&tables, place.roles).map_err(in_view)?;
         let certificates = certificates(&tables, before).map_err(in_view)?;
+        let told = tables.telemetry.as_ref();
+        let said = [
+            told.and_then(|told| Wanted::of(&told.client_metrics)),
+            told.and_then(|told| Wanted::of(&told.server_metrics)),
+        ];
         let workload = Workload::new(&tables.view.namespace, &tables.view.name, &tables.view.labels);
         let logs = |server: bool| {
             let sink = |(service, cluster): (&LogService, ClusterId)| Sink {
@@ -177,12 +185,18 @@ impl World {
                 Some(Arc::new(Tracer::new(tracing, upstream, &workload, place.name, mesh, server)))
             }),
             logs,
+            said,
             introduction: Introduction::new(place.name, &workload),
             workload: shared.labels.workloads.number(workload),
             upstreams,
             tables,
         };
         Ok((world, fresh))
+    }
+
+    /// What metrics of the client's side, or of the server's, want to know of requests.
+    pub(crate) fn said(&self, server: bool) -> Option<&Wanted> {
+        self.said[usize::from(server)].as_ref()
     }
 
     /// Where what comes in at a bind is logged.

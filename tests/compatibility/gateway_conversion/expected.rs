@@ -38,16 +38,23 @@ pub(super) fn meaning(objects: &str, statuses: &str) -> Meaning {
         rules(service, &hosts_of, &mut meaning);
     }
     for rule in objects.iter().filter(|it| it["kind"] == "DestinationRule") {
-        let tls = &rule["spec"]["trafficPolicy"]["tls"];
-        let roots = text(&tls["credentialName"]);
-        let value = json!({"mode": tls["mode"], "name": tls["sni"], "roots": roots, "names": tls.get("subjectAltNames").cloned().unwrap_or(json!([]))});
-        meaning.insert(format!("TLS towards {}", text(&rule["spec"]["host"])), value);
+        let (host, policy) = (text(&rule["spec"]["host"]), &rule["spec"]["trafficPolicy"]);
+        if let Some(tls) = policy.get("tls") {
+            let roots = text(&tls["credentialName"]);
+            let value = json!({"mode": tls["mode"], "name": tls["sni"], "roots": roots, "names": tls.get("subjectAltNames").cloned().unwrap_or(json!([]))});
+            meaning.insert(format!("TLS towards {host}"), value);
+        }
+        if let Some(budget) = policy.get("retryBudget") {
+            let value = json!({"percent": budget["percent"].as_f64(), "least": budget["minRetryConcurrency"], "interval": budget["budgetInterval"]});
+            meaning.insert(format!("retries towards {host}"), value);
+        }
     }
     for status in documents(statuses) {
         let meta = &status["metadata"];
         let namespace = meta["namespace"].as_str().map(|it| format!("{it}/")).unwrap_or_default();
         let name = format!("status of {} {namespace}{}", text(&status["kind"]), text(&meta["name"]));
-        if !matches!(text(&status["kind"]), "InferencePool" | "XBackendTrafficPolicy") {
+        // That of a pool is made of the statuses of routes in a cluster, of which a case has none.
+        if text(&status["kind"]) != "InferencePool" {
             meaning.insert(name, status_of(&status["status"]));
         }
     }

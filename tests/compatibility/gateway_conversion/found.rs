@@ -25,13 +25,22 @@ pub(super) fn meaning(resources: &[Resource], converted: &Converted, input: &[Va
         rules(resources, routing, &mut meaning);
     }
     for traffic in &converted.traffic {
-        let tls = traffic.spec.traffic_policy.as_ref().and_then(|policy| policy.tls.as_ref()).unwrap();
-        let names: Vec<&str> = tls.subject_alt_names.iter().map(|it| it.as_str()).collect();
-        let value = json!({
-            "mode": tls.mode.unwrap().word(), "name": tls.sni.as_ref().unwrap().as_str(),
-            "roots": tls.credential_name.as_ref().map_or("", |it| it.as_str()), "names": names,
-        });
-        meaning.insert(format!("TLS towards {}", traffic.host), value);
+        let policy = traffic.spec.traffic_policy.as_ref().unwrap();
+        if let Some(tls) = &policy.tls {
+            let names: Vec<&str> = tls.subject_alt_names.iter().map(|it| it.as_str()).collect();
+            let value = json!({
+                "mode": tls.mode.unwrap().word(), "name": tls.sni.as_ref().unwrap().as_str(),
+                "roots": tls.credential_name.as_ref().map_or("", |it| it.as_str()), "names": names,
+            });
+            meaning.insert(format!("TLS towards {}", traffic.host), value);
+        }
+        if let Some(budget) = &policy.retry_budget {
+            let value = json!({
+                "percent": budget.percent.unwrap().value, "least": budget.min_retry_concurrency.unwrap().value,
+                "interval": seconds(budget.budget_interval.unwrap().value.0),
+            });
+            meaning.insert(format!("retries towards {}", traffic.host), value);
+        }
     }
     for status in &converted.statuses {
         let subject = &resources[status.resource].subject;

@@ -369,6 +369,7 @@ fn budget(budget: &RetryBudget) -> object::RetryBudget {
     object::RetryBudget {
         share: (percent * 10_000.0).round() as u32,
         least: budget.min_retry_concurrency.map_or(3, |least| if least.value == 0 { 3 } else { least.value }),
+        interval_ms: budget.budget_interval.map_or(0, |interval| interval.0.as_millis()),
     }
 }
 

@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use taut_model::{BoundRules, Client, Host, expand, governing};
 use taut_resources::{
-    Destination, HttpDestination, HttpMatch, HttpRedirect, HttpRetry, HttpRoute, MatchBy, Named, StringMatch,
+    Destination, HeaderSide, HttpDestination, HttpMatch, HttpRedirect, HttpRetry, HttpRoute, MatchBy, Named,
+    StringMatch,
 };
 use taut_snapshot::Text;
 use taut_snapshot::decide::{DEFAULT_RETRY_ATTEMPTS, default_retry};
@@ -87,8 +88,9 @@ impl<'r> Lowering<'_, 'r> {
     ) -> Rule {
         let rule = bound.rule;
         let (mut request_headers, rule_host) =
-            headers::operations(rule.headers.as_ref().and_then(|it| it.request.as_ref()));
-        let (mut response_headers, _) = headers::operations(rule.headers.as_ref().and_then(|it| it.response.as_ref()));
+            headers::operations(rule.headers.as_ref().and_then(|it| it.request.as_ref()), HeaderSide::Request);
+        let (mut response_headers, _) =
+            headers::operations(rule.headers.as_ref().and_then(|it| it.response.as_ref()), HeaderSide::Response);
         let action = if let Some(redirect) = &rule.redirect {
             Action::Redirect(self::redirect(redirect, by_segments(bound)))
         } else if let Some(direct) = &rule.direct_response {
@@ -174,9 +176,9 @@ impl<'r> Lowering<'_, 'r> {
         let mut destinations: Vec<Weighted> = kept
             .map(|to| {
                 let (request_headers, host) =
-                    headers::operations(to.headers.as_ref().and_then(|it| it.request.as_ref()));
+                    headers::operations(to.headers.as_ref().and_then(|it| it.request.as_ref()), HeaderSide::Request);
                 let (response_headers, _) =
-                    headers::operations(to.headers.as_ref().and_then(|it| it.response.as_ref()));
+                    headers::operations(to.headers.as_ref().and_then(|it| it.response.as_ref()), HeaderSide::Response);
                 Weighted {
                     target: self.target(namespace, &to.destination, client, portless(client, port), clusters),
                     weight: weight(to),

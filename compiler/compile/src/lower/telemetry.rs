@@ -174,6 +174,7 @@ fn metric_rules(measured: &BTreeMap<telemetry::Metric, Measured<'_>>) -> Vec<Met
                 _ if removed => None,
                 Some(TagExpression::Literal(text)) => Some(TagFrom::Literal(text)),
                 Some(TagExpression::Label(label)) => Some(TagFrom::Label(label.into())),
+                Some(TagExpression::Request(of)) => Some(TagFrom::Request(attribute(of))),
                 None => None,
             };
             TagRule { name: (*name).into(), value }
@@ -275,7 +276,7 @@ fn log_format(lines: &LogLines) -> LogFormat {
     }
 }
 
-fn log_piece(piece: log::LogPiece) -> LogPiece {
+pub(super) fn log_piece(piece: log::LogPiece) -> LogPiece {
     use log::LogItem as From;
     let names = |name: Text, otherwise: Option<Text>| HeaderNames { name, otherwise: otherwise.unwrap_or_default() };
     let (item, most) = match piece {
@@ -309,14 +310,29 @@ fn log_piece(piece: log::LogPiece) -> LogPiece {
 }
 
 fn filter_step(step: log::FilterStep) -> FilterStep {
-    use log::{FilterAttribute as Of, FilterTest as Holds};
+    use log::FilterTest as Holds;
     let (attribute, test) = match step {
         log::FilterStep::Not => return FilterStep::Not,
         log::FilterStep::And => return FilterStep::And,
         log::FilterStep::Or => return FilterStep::Or,
         log::FilterStep::Test(attribute, test) => (attribute, test),
     };
-    let attribute = match attribute {
+    let holds = match test {
+        Holds::Is(text) => FilterHolds::Is(text),
+        Holds::Begins(text) => FilterHolds::Begins(text),
+        Holds::Ends(text) => FilterHolds::Ends(text),
+        Holds::Contains(text) => FilterHolds::Contains(text),
+        Holds::Equals(number) => FilterHolds::Equals(number),
+        Holds::Below(number) => FilterHolds::Below(number),
+        Holds::True => FilterHolds::True,
+        Holds::Present => FilterHolds::Present,
+    };
+    FilterStep::Test(FilterTest { attribute: self::attribute(attribute), holds })
+}
+
+fn attribute(of: log::FilterAttribute) -> FilterAttribute {
+    use log::FilterAttribute as Of;
+    match of {
         Of::ResponseCode => FilterAttribute::ResponseCode,
         Of::ResponseCodeDetails => FilterAttribute::ResponseCodeDetails,
         Of::ResponseSize => FilterAttribute::ResponseSize,
@@ -331,18 +347,7 @@ fn filter_step(step: log::FilterStep) -> FilterStep {
         Of::ConnectionMtls => FilterAttribute::ConnectionMtls,
         Of::ServerName => FilterAttribute::ServerName,
         Of::Header(name) => FilterAttribute::Header(name),
-    };
-    let holds = match test {
-        Holds::Is(text) => FilterHolds::Is(text),
-        Holds::Begins(text) => FilterHolds::Begins(text),
-        Holds::Ends(text) => FilterHolds::Ends(text),
-        Holds::Contains(text) => FilterHolds::Contains(text),
-        Holds::Equals(number) => FilterHolds::Equals(number),
-        Holds::Below(number) => FilterHolds::Below(number),
-        Holds::True => FilterHolds::True,
-        Holds::Present => FilterHolds::Present,
-    };
-    FilterStep::Test(FilterTest { attribute, holds })
+    }
 }
 
 fn tag_value(tag: &CustomTag) -> Option<TagValue> {

@@ -1,6 +1,7 @@
 //! Rules about AuthorizationPolicies.
 
 mod http_on_tcp;
+mod needs_mtls;
 mod no_workload;
 mod unknown_method;
 mod unknown_namespace;
@@ -10,6 +11,7 @@ use crate::check::Check;
 
 pub(super) const CHECKS: &[Check] = &[
     http_on_tcp::CHECK,
+    needs_mtls::CHECK,
     no_workload::CHECK,
     unknown_method::CHECK,
     unknown_namespace::CHECK,

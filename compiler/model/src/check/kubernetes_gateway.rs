@@ -3,6 +3,7 @@
 mod invalid_listener;
 mod listener_conflict;
 mod listener_dropped;
+mod nobody_picks;
 mod not_accepted;
 mod not_attached;
 mod not_programmed;
@@ -12,7 +13,9 @@ mod policy_not_accepted;
 mod routes;
 mod selected_by_labels;
 mod unknown_backend;
+mod unknown_grantee;
 mod unknown_parent;
+mod unknown_target;
 
 use crate::check::Check;
 
@@ -20,6 +23,7 @@ pub(super) const CHECKS: &[Check] = &[
     invalid_listener::CHECK,
     listener_conflict::CHECK,
     listener_dropped::CHECK,
+    nobody_picks::CHECK,
     not_accepted::CHECK,
     not_attached::CHECK,
     not_programmed::CHECK,
@@ -28,5 +32,7 @@ pub(super) const CHECKS: &[Check] = &[
     policy_not_accepted::CHECK,
     selected_by_labels::CHECK,
     unknown_backend::CHECK,
+    unknown_grantee::CHECK,
     unknown_parent::CHECK,
+    unknown_target::CHECK,
 ];

@@ -3,10 +3,16 @@
 mod entry_protocols;
 mod entry_without_address;
 mod external_name_port;
+mod nobody_listens;
 mod skipped;
 mod unknown_protocol;
 
 use crate::check::Check;
 
-pub(super) const CHECKS: &[Check] =
-    &[entry_protocols::CHECK, entry_without_address::CHECK, external_name_port::CHECK, unknown_protocol::CHECK];
+pub(super) const CHECKS: &[Check] = &[
+    entry_protocols::CHECK,
+    entry_without_address::CHECK,
+    external_name_port::CHECK,
+    nobody_listens::CHECK,
+    unknown_protocol::CHECK,
+];

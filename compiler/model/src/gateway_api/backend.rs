@@ -68,6 +68,20 @@ pub(crate) enum Resolved {
     Wrong(Fault),
 }
 
+/// The destination of a reference to a pool: the only port of its service, whichever the reference names.
+fn of_pool(world: &World<'_>, backend: Backend<'_>, namespace: &str, from: From_<'_>) -> Result<Resolved, Fault> {
+    let name = &backend.name.value;
+    let fault = |reason, message| Fault::new(reason, backend.name.span, message);
+    if name.contains('.') {
+        let message = format!("`{name}` is a host, where the name of an InferencePool is needed");
+        return Ok(Resolved::Wrong(fault("InvalidDestination", message)));
+    }
+    let missing = || fault("BackendNotFound", format!("there is no InferencePool `{namespace}/{name}`"));
+    let service = world.pool(name, namespace, from.namespace).ok_or_else(missing)?;
+    let port = service.ports.first().ok_or_else(missing)?;
+    Ok(Resolved::Good(destination(service.host.clone(), Some(port.number), backend.span)))
+}
+
 /// The destination of a reference.
 pub(crate) fn resolve(world: &World<'_>, backend: Backend<'_>, from: From_<'_>) -> Resolved {
     let span = backend.name.span;
@@ -97,6 +111,10 @@ pub(crate) fn resolve(world: &World<'_>, backend: Backend<'_>, from: From_<'_>) 
             return wrong("a host has no namespace".into());
         }
         ("networking.istio.io", "Hostname") => backend.name.to_ascii_lowercase().into(),
+        ("inference.networking.k8s.io", "InferencePool") => {
+            return of_pool(world, backend, namespace, from)
+                .unwrap_or_else(|fault| Resolved::Broken(destination(Text::default(), None, backend.span), fault));
+        }
         (group, kind) => {
             let shown = if group.is_empty() { kind.to_owned() } else { format!("{group}/{kind}") };
             let message = format!("no requests can be sent to a {shown}");

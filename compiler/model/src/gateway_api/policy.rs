@@ -1,7 +1,12 @@
-//! BackendTLSPolicy: TLS towards services, as a destination rule for each (semantics.md §18.5).
+//! BackendTLSPolicy and XBackendTrafficPolicy: TLS towards services and limits on retries, as a destination rule for each
+//! (semantics.md §18.5).
 
-use taut_resources::gateway_api::{BackendTlsPolicy, PolicyTarget, SubjectAltNameType};
-use taut_resources::{At, ClientTls, ClientTlsMode, DestinationRule, Port, PortPolicy, PortRef, TrafficPolicy};
+mod traffic;
+
+use taut_resources::gateway_api::{BackendTlsPolicy, SubjectAltNameType};
+use taut_resources::{
+    At, ClientTls, ClientTlsMode, DestinationRule, Port, PortPolicy, PortRef, Resource, RetryBudget, TrafficPolicy,
+};
 use taut_source::Span;
 
 use super::made::at;
@@ -16,10 +21,23 @@ const IGNORED: &str = "istio.io/ignore-policy-attachment";
 
 /// Converts every policy. Of several for one service the oldest counts.
 pub(crate) fn convert(world: &World<'_>, made: &mut Converted) {
+    secure(world, made);
+    traffic::convert(world, made);
+}
+
+fn is_ignored(resource: &Resource) -> bool {
+    resource.meta.annotations.get(IGNORED).is_some_and(|it| it == "true")
+}
+
+/// What is reported of a policy that its annotation keeps from being looked at.
+fn ignored(span: Span) -> Fault {
+    Fault::new("IgnoredByIstio", span, format!("its annotation `{IGNORED}` says so"))
+}
+
+fn secure(world: &World<'_>, made: &mut Converted) {
     let mut taken: Vec<(Host, Text, Text)> = Vec::new();
     for policy in &world.tls_policies {
         let spec = policy.of.spec;
-        let ignored = policy.of.resource.meta.annotations.get(IGNORED).is_some_and(|it| it == "true");
         let age = policy.of.resource.meta.creation_timestamp.as_ref().map_or("", |time| time.as_str());
         let (tls, roots) = client_tls(world, policy);
         if let Some(second) = spec.validation.ca_certificate_refs.get(1) {
@@ -29,16 +47,22 @@ pub(crate) fn convert(world: &World<'_>, made: &mut Converted) {
             Status { resource: policy.number, conditions: Vec::new(), listeners: Vec::new(), parents: Vec::new() };
         for (number, target) in spec.target_refs.iter().enumerate() {
             let span = target.name.span;
-            if ignored {
-                let fault = Fault::new("IgnoredByIstio", span, format!("its annotation `{IGNORED}` says so"));
-                let conditions = vec![condition("Accepted", "Accepted", span, Some(&fault))];
+            if is_ignored(policy.of.resource) {
+                let conditions = vec![condition("Accepted", "Accepted", span, Some(&ignored(span)))];
                 status.parents.push(ParentStatus { number, conditions });
                 continue;
             }
             let missing = |what: String| Fault::new("TargetNotFound", span, what);
             let unresolved = roots.clone();
             let mut fault = roots.as_ref().map(|it| Fault::new("NoValidCACertificate", it.at, it.message.clone()));
-            match hosts(world, policy, target) {
+            let named = Target {
+                namespace: policy.of.namespace(),
+                group: &target.group,
+                kind: &target.kind,
+                name: &target.name,
+                section: target.section_name.as_ref(),
+            };
+            match hosts(world, named) {
                 Err(what) => fault = Some(missing(what)),
                 Ok(hosts) => {
                     for (host, port) in hosts {
@@ -56,7 +80,12 @@ pub(crate) fn convert(world: &World<'_>, made: &mut Converted) {
                         taken.push((host.clone(), section, age.into()));
                         made.traffic.push(MadeTraffic {
                             resource: policy.number,
-                            spec: destination_rule(policy, target, &host, port, &tls),
+                            spec: destination_rule(
+                                spec.span,
+                                target.span,
+                                at(host.clone(), span),
+                                with_tls(target.span, port, &tls),
+                            ),
                             host,
                         });
                     }
@@ -72,19 +101,27 @@ pub(crate) fn convert(world: &World<'_>, made: &mut Converted) {
     }
 }
 
+/// A service, or a port of one, as a policy names it.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    /// The namespace of the policy.
+    namespace: &'a Text,
+    group: &'a str,
+    kind: &'a str,
+    name: &'a Text,
+    /// A port, by name.
+    section: Option<&'a At<Text>>,
+}
+
 type Part = (Host, Option<(u16, Span)>);
 
 /// The hosts of a target, each with the port that is meant.
-fn hosts(
-    world: &World<'_>,
-    policy: &Numbered<'_, BackendTlsPolicy>,
-    target: &PolicyTarget,
-) -> Result<Vec<Part>, String> {
-    let namespace = policy.of.namespace();
-    let named: Vec<Host> = match (target.group.as_str(), target.kind.as_str()) {
-        ("" | "core", "Service") => vec![world.host_of_service(&target.name, namespace)],
+fn hosts(world: &World<'_>, target: Target<'_>) -> Result<Vec<Part>, String> {
+    let namespace = target.namespace;
+    let named: Vec<Host> = match (target.group, target.kind) {
+        ("" | "core", "Service") => vec![world.host_of_service(target.name, namespace)],
         ("networking.istio.io", "ServiceEntry") => {
-            let entry = world.entries.get(&(namespace.clone(), target.name.value.clone()));
+            let entry = world.entries.get(&(namespace.clone(), target.name.clone()));
             match entry.map(|resource| &resource.spec) {
                 Some(taut_resources::Spec::ServiceEntry(entry)) => {
                     entry.hosts.iter().map(|host| host.to_ascii_lowercase().into()).collect()
@@ -93,12 +130,12 @@ fn hosts(
             }
         }
         ("networking.istio.io", "Hostname") => vec![target.name.to_ascii_lowercase().into()],
-        (_, kind) => return Err(format!("a {kind} is nothing that TLS is spoken to")),
+        (_, kind) => return Err(format!("a {kind} is nothing that clients talk to")),
     };
     let mut hosts = Vec::new();
     for host in named {
         let Some(service) = world.service(&host, namespace) else { continue };
-        let port = match &target.section_name {
+        let port = match target.section {
             None => None,
             Some(section) => {
                 let Some(port) = service.ports.iter().find(|port| port.name == section.value) else {
@@ -110,46 +147,50 @@ fn hosts(
         hosts.push((host, port));
     }
     if hosts.is_empty() {
-        return Err(format!("there is no {} `{namespace}/{}`", target.kind.value, target.name.value));
+        return Err(format!("there is no {} `{namespace}/{}`", target.kind, target.name));
     }
     Ok(hosts)
 }
 
-fn destination_rule(
-    policy: &Numbered<'_, BackendTlsPolicy>,
-    target: &PolicyTarget,
-    host: &Host,
-    port: Option<(u16, Span)>,
-    tls: &ClientTls,
-) -> DestinationRule {
-    let span = target.span;
-    let all = port.is_none().then(|| Box::new(tls.clone()));
+/// A rule for one host that says one thing.
+struct Saying {
+    tls: Option<Box<ClientTls>>,
+    retry_budget: Option<Box<RetryBudget>>,
+    ports: Vec<PortPolicy>,
+}
+
+fn destination_rule(of: Span, target: Span, host: At<Host>, saying: Saying) -> DestinationRule {
+    DestinationRule {
+        span: of,
+        host,
+        traffic_policy: Some(Box::new(TrafficPolicy {
+            span: target,
+            load_balancer: None,
+            connection_pool: None,
+            outlier_detection: None,
+            tls: saying.tls,
+            port_level_settings: saying.ports,
+            tunnel: None,
+            proxy_protocol: None,
+            retry_budget: saying.retry_budget,
+        })),
+        subsets: Vec::new(),
+        export_to: Vec::new(),
+        workload_selector: None,
+    }
+}
+
+/// TLS towards all of a host, or towards one of its ports.
+fn with_tls(target: Span, port: Option<(u16, Span)>, tls: &ClientTls) -> Saying {
     let one = port.map(|(number, span)| PortPolicy {
-        span,
+        span: target,
         port: PortRef { span, number: at(Port(number), span) },
         load_balancer: None,
         connection_pool: None,
         outlier_detection: None,
         tls: Some(Box::new(tls.clone())),
     });
-    DestinationRule {
-        span: policy.of.spec.span,
-        host: at(host.clone(), target.name.span),
-        traffic_policy: Some(Box::new(TrafficPolicy {
-            span,
-            load_balancer: None,
-            connection_pool: None,
-            outlier_detection: None,
-            tls: all,
-            port_level_settings: one.into_iter().collect(),
-            tunnel: None,
-            proxy_protocol: None,
-            retry_budget: None,
-        })),
-        subsets: Vec::new(),
-        export_to: Vec::new(),
-        workload_selector: None,
-    }
+    Saying { tls: port.is_none().then(|| Box::new(tls.clone())), retry_budget: None, ports: one.into_iter().collect() }
 }
 
 /// The TLS of a policy, and what is wrong with its roots.

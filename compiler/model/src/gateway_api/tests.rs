@@ -141,6 +141,67 @@ fn of_two_policies_for_a_service_the_older_counts() {
 }
 
 #[test]
+#[rustfmt::skip]
+fn retries_are_limited_by_the_older_of_two_policies() {
+    let policy = |name: &str, created: &str, rest: &str| format!(
+        "apiVersion: gateway.networking.x-k8s.io/v1alpha1\nkind: XBackendTrafficPolicy\nmetadata: {{name: {name}, creationTimestamp: \"{created}\"}}\nspec: {{targetRefs: [{{group: \"\", kind: Service, name: edge}}], {rest}}}\n---\n");
+    let budget = |mesh: &str| {
+        let resources = resources(&format!("{EDGE}{mesh}"));
+        let made = convert(&resources, &Settings::default());
+        let said = made.traffic.iter().filter_map(|it| it.spec.traffic_policy.as_ref()?.retry_budget.clone());
+        let said = said.map(|it| (it.percent.unwrap().value, it.min_retry_concurrency.unwrap().value, it.budget_interval.unwrap().value.0.as_millis()));
+        (said.collect::<Vec<_>>(), made.unused.len())
+    };
+    let table = [
+        (policy("a", "", "retryConstraint: {}"), vec![(20.0, 10, 10_000)], 0), // as the API server fills it in
+        (policy("a", "", "retryConstraint: {budget: {percent: 50}, minRetryRate: {count: 3, interval: 2s}}"), vec![(50.0, 3, 10_000)], 0),
+        (policy("a", "", "retryConstraint: {budget: {interval: 1m}}"), vec![(20.0, 10, 60_000)], 0),
+        (policy("a", "", "sessionPersistence: {cookie: {name: c}}"), vec![], 0),
+        (policy("a", "2021-01-01T00:00:00Z", "retryConstraint: {budget: {percent: 1}}") + &policy("z", "2020-01-01T00:00:00Z", "retryConstraint: {budget: {percent: 2}}"), vec![(2.0, 10, 10_000)], 1),
+        (policy("a", "", "retryConstraint: {}").replace("name: edge", "name: nobody"), vec![], 0),
+        (policy("a", "", "retryConstraint: {}").replace("creationTimestamp: \"\"", "annotations: {istio.io/ignore-policy-attachment: \"true\"}"), vec![], 0),
+    ];
+    for (mesh, want, unused) in table {
+        assert_eq!(budget(&mesh), (want, unused), "{mesh}");
+    }
+    let nobody = policy("a", "", "").replace("name: edge", "name: nobody");
+    assert_eq!(reported(&format!("{EDGE}{nobody}")), ["XBackendTrafficPolicy/a: Accepted TargetNotFound"]);
+}
+
+#[test]
+fn requests_for_a_pool_go_to_the_service_that_stands_for_it() {
+    let own = gateway("listeners: [{name: http, port: 80, protocol: HTTP}]");
+    let route = |backend: &str| {
+        format!(
+            "{own}apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{name: r}}\nspec: {{parentRefs: [{{name: g}}], rules: [{{backendRefs: [{{group: inference.networking.k8s.io, kind: InferencePool, name: {backend}}}]}}]}}\n---\n"
+        )
+    };
+    let pool = |ports: &str| {
+        format!(
+            "apiVersion: inference.networking.k8s.io/v1\nkind: InferencePool\nmetadata: {{name: abc}}\nspec: {{selector: {{matchLabels: {{app: abc}}}}, targetPorts: [{ports}], endpointPickerRef: {{name: p, port: {{number: 9002}}, failureMode: FailOpen}}}}\n---\n"
+        )
+    };
+    let to = |mesh: &str| {
+        let made = resources(mesh);
+        let made = convert(&made, &Settings::default());
+        let to = &made.routings[0].spec.http[0].route[0].destination;
+        format!("{} {}", to.host.value, to.port.as_ref().map_or(0, |port| port.number.value.0))
+    };
+    let good = route("abc") + &pool("{number: 8000}");
+    assert_eq!(to(&good), "abc-ip-ba7816bf.default.svc.cluster.local 54321");
+    assert_eq!(reported(&good), ["Gateway/g: 1 routes at http"]);
+    let written = format!(
+        "{good}apiVersion: v1\nkind: Service\nmetadata: {{name: abc-ip-ba7816bf}}\nspec: {{ports: [{{name: http, port: 81}}]}}"
+    );
+    assert_eq!(to(&written), "abc-ip-ba7816bf.default.svc.cluster.local 81", "what somebody wrote is left as it is");
+    let missing = route("abd") + &pool("{number: 8000}");
+    assert_eq!(to(&missing), " 0");
+    assert_eq!(reported(&missing), ["Gateway/g: 1 routes at http", "HTTPRoute/r: ResolvedRefs BackendNotFound"]);
+    let elsewhere = route("abc, namespace: bank") + &pool("{number: 8000}");
+    assert_eq!(reported(&elsewhere), ["Gateway/g: 1 routes at http", "HTTPRoute/r: ResolvedRefs RefNotPermitted"]);
+}
+
+#[test]
 fn without_any_object_of_it_nothing_is_made() {
     let made = convert(&resources(EDGE), &Settings::default());
     assert!(made.gateways.is_empty() && made.statuses.is_empty());

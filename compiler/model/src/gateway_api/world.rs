@@ -1,13 +1,15 @@
 //! What conversion looks things up in: classes, services, namespaces, secrets, grants.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use taut_resources::gateway_api::{self, BackendTlsPolicy, GrpcRoute, HttpRoute, ListenerSet, TcpRoute, TlsRoute};
+use taut_resources::gateway_api::{
+    self, BackendTlsPolicy, BackendTrafficPolicy, GrpcRoute, HttpRoute, ListenerSet, TcpRoute, TlsRoute,
+};
 use taut_resources::{ConfigMap, Ingress, IngressClass, Labels, Resource, Secret, Spec};
 
 use super::class::Classes;
 use crate::mesh::Of;
-use crate::{Host, Service, Settings, Text, covers};
+use crate::{Host, Service, Settings, Text, covers, pool};
 
 /// A resource of one kind, with its number among all.
 pub(crate) struct Numbered<'r, T> {
@@ -35,6 +37,7 @@ pub(crate) struct World<'r> {
     pub(crate) tls_routes: Vec<Numbered<'r, TlsRoute>>,
     pub(crate) tcp_routes: Vec<Numbered<'r, TcpRoute>>,
     pub(crate) tls_policies: Vec<Numbered<'r, BackendTlsPolicy>>,
+    pub(crate) traffic_policies: Vec<Numbered<'r, BackendTrafficPolicy>>,
     pub(crate) grants: Vec<Of<'r, gateway_api::ReferenceGrant>>,
     pub(crate) ingresses: Vec<Numbered<'r, Ingress>>,
     pub(crate) ingress_classes: HashMap<&'r Text, &'r IngressClass>,
@@ -42,6 +45,8 @@ pub(crate) struct World<'r> {
     pub(crate) secrets: HashMap<(Text, Text), &'r Secret>,
     pub(crate) entries: HashMap<(Text, Text), &'r Resource>,
     pub(crate) namespaces: BTreeMap<Text, Option<&'r Labels>>,
+    /// Pools, by namespace and name.
+    pools: HashSet<(Text, Text)>,
     services: HashMap<Host, Vec<Service<'r>>>,
     wildcards: Vec<Service<'r>>,
 }
@@ -58,6 +63,7 @@ fn is_converted(resource: &Resource) -> bool {
             | Spec::TlsRoute(_)
             | Spec::TcpRoute(_)
             | Spec::BackendTlsPolicy(_)
+            | Spec::BackendTrafficPolicy(_)
             | Spec::Ingress(_)
     )
 }
@@ -79,6 +85,7 @@ impl<'r> World<'r> {
             tls_routes: Vec::new(),
             tcp_routes: Vec::new(),
             tls_policies: Vec::new(),
+            traffic_policies: Vec::new(),
             grants: Vec::new(),
             ingresses: Vec::new(),
             ingress_classes: HashMap::new(),
@@ -86,6 +93,7 @@ impl<'r> World<'r> {
             secrets: HashMap::new(),
             entries: HashMap::new(),
             namespaces: BTreeMap::new(),
+            pools: HashSet::new(),
             services: HashMap::new(),
             wildcards: Vec::new(),
         };
@@ -132,14 +140,17 @@ impl<'r> World<'r> {
             Spec::TlsRoute(spec) => listed!(tls_routes, spec),
             Spec::TcpRoute(spec) => listed!(tcp_routes, spec),
             Spec::BackendTlsPolicy(spec) => listed!(tls_policies, spec),
+            Spec::BackendTrafficPolicy(spec) => listed!(traffic_policies, spec),
             Spec::Ingress(spec) => listed!(ingresses, spec),
             Spec::IngressClass(spec) => drop(self.ingress_classes.insert(&resource.subject.name, spec)),
             Spec::ReferenceGrant(spec) => self.grants.push(Of { resource, spec }),
             Spec::ConfigMap(spec) => drop(self.config_maps.insert(name, spec)),
             Spec::Secret(spec) => drop(self.secrets.insert(name, spec)),
-            Spec::Service(_) | Spec::ServiceEntry(_) => {
-                if matches!(resource.spec, Spec::ServiceEntry(_)) {
-                    self.entries.insert(name, resource);
+            Spec::Service(_) | Spec::ServiceEntry(_) | Spec::InferencePool(_) => {
+                match resource.spec {
+                    Spec::ServiceEntry(_) => drop(self.entries.insert(name, resource)),
+                    Spec::InferencePool(_) => drop(self.pools.insert(name)),
+                    _ => {}
                 }
                 for service in Service::of(resource, self.settings) {
                     if crate::is_wildcard(&service.host) {
@@ -162,6 +173,7 @@ impl<'r> World<'r> {
         self.tls_routes.sort_by_key(|it| it.of.seniority());
         self.tcp_routes.sort_by_key(|it| it.of.seniority());
         self.tls_policies.sort_by_key(|it| it.of.seniority());
+        self.traffic_policies.sort_by_key(|it| it.of.seniority());
         self.ingresses.sort_by_key(|it| it.of.seniority());
     }
 
@@ -170,10 +182,17 @@ impl<'r> World<'r> {
         format!("{}.{namespace}.svc.{}", name.to_ascii_lowercase(), self.settings.domain_suffix).into()
     }
 
-    /// A service that a namespace sees, by host.
+    /// A service that a namespace sees, by host. One that somebody wrote is a pool's before what is made of the pool.
     pub(crate) fn service(&self, host: &str, namespace: &str) -> Option<&Service<'r>> {
         let named = self.services.get(host).into_iter().flatten();
         let wild = self.wildcards.iter().filter(|service| covers(&service.host, host));
-        named.chain(wild).find(|service| service.visibility.admits(namespace))
+        let seen = named.chain(wild).filter(|service| service.visibility.admits(namespace));
+        seen.min_by_key(|service| service.is_pool())
+    }
+
+    /// The service of a pool, as one that a namespace sees.
+    pub(crate) fn pool(&self, name: &str, of: &str, namespace: &str) -> Option<&Service<'r>> {
+        let pool = self.pools.contains(&(of.into(), name.into()));
+        pool.then(|| self.service(&self.host_of_service(&pool::service_name(name), of), namespace)).flatten()
     }
 }

@@ -19,7 +19,9 @@ use crate::inventory::Inventory;
 use crate::labels::HashMap;
 use crate::pod::{Pods, injection_is_said};
 use crate::selection::Numbers;
-use crate::{Service, ServiceId, Settings, Text, Visibility, Workload, WorkloadId, expand, gateway_name, is_wildcard};
+use crate::{
+    Host, Service, ServiceId, Settings, Text, Visibility, Workload, WorkloadId, expand, gateway_name, is_wildcard,
+};
 
 /// From so many resources on it is worth having threads.
 const MANY: usize = 4096;
@@ -175,7 +177,9 @@ impl<'r> Mesh<'r> {
             Spec::Namespace(_) => {
                 self.namespaces.insert(resource.subject.name.clone(), Some(&resource.meta.labels));
             }
-            Spec::Service(_) | Spec::ServiceEntry(_) => self.services.extend(Service::of(resource, &self.settings)),
+            Spec::Service(_) | Spec::ServiceEntry(_) | Spec::InferencePool(_) => {
+                self.services.extend(Service::of(resource, &self.settings));
+            }
             Spec::ServiceAccount(_) => {
                 self.service_accounts.insert((namespace, resource.subject.name.clone()));
             }
@@ -239,6 +243,12 @@ impl<'r> Mesh<'r> {
         self.slices.sort_by_cached_key(|it| senior(it.resource));
         self.entries.sort_by_cached_key(|it| senior(it.resource));
         let many = MANY <= self.inventory.all.len();
+        if self.services.iter().any(Service::is_pool) {
+            // A Service that somebody wrote under the name of a pool's is left as it is.
+            let written = self.services.iter().filter(|service| service.kubernetes && !service.is_pool());
+            let written: BTreeSet<Host> = written.map(|service| service.host.clone()).collect();
+            self.services.retain(|service| !service.is_pool() || !written.contains(&service.host));
+        }
         let Mesh { workloads, shadowed, pods, services, routings, traffic, authorization_policies, .. } = self;
         let (inventory, settle) = (&self.inventory, || settle(workloads, shadowed));
         threads::all(
@@ -263,8 +273,7 @@ impl<'r> Mesh<'r> {
             self.peers_by_namespace.entry(policy.namespace().clone()).or_default().push(at);
         }
         for (at, authentication) in self.request_authentications.iter().enumerate() {
-            let labels = authentication.spec.selector.as_ref().map(|selector| &selector.match_labels);
-            self.selecting.authentications.add_selecting(authentication.namespace(), labels, at);
+            self.selecting.authentications.add_attached(authentication.namespace(), authentication.spec, at);
         }
         for (at, sidecar) in self.sidecars.iter().enumerate() {
             let labels = sidecar.spec.workload_selector.as_ref().map(|selector| &selector.labels);
@@ -288,8 +297,7 @@ impl<'r> Mesh<'r> {
         };
         let policies = || {
             for (at, policy) in self.authorization_policies.iter().enumerate() {
-                let labels = policy.spec.selector.as_ref().map(|selector| &selector.match_labels);
-                selecting_policies.add_selecting(policy.namespace(), labels, at);
+                selecting_policies.add_attached(policy.namespace(), policy.spec, at);
             }
         };
         let workloads = || {

@@ -4,6 +4,7 @@ use taut_source::{Node, Text};
 
 use super::{BackendRef, LocalRef};
 use crate::grammar::{CORS_ORIGIN, PATH_CHARACTERS, PRECISE_HOSTNAME, TOKEN};
+use crate::header_value::{HeaderSide, check_header_value, is_host};
 use crate::message::{keyword, message};
 use crate::read::{At, Reader};
 use crate::rules;
@@ -96,6 +97,20 @@ fn check_union(kind: At<FilterType>, node: Node<'_>, cx: &mut Reader<'_>) {
                 );
             }
             _ => {}
+        }
+    }
+    check_values(node, "requestHeaderModifier", HeaderSide::Request, cx);
+    check_values(node, "responseHeaderModifier", HeaderSide::Response, cx);
+}
+
+/// Commands in values of headers are Istio's way to read them; the API itself says nothing of them.
+fn check_values(filter: Node<'_>, modifier: &str, side: HeaderSide, cx: &mut Reader<'_>) {
+    let Some(modifier) = filter.get(modifier) else { return };
+    for header in ["set", "add"].into_iter().filter_map(|key| modifier.get(key)).flat_map(|list| list.items()) {
+        let text = |key: &str| header.get(key).and_then(|value| Some((value.text()?, value.span())));
+        let (Some((name, _)), Some((value, span))) = (text("name"), text("value")) else { continue };
+        if !is_host(&name.into()) {
+            check_header_value(value, span, side, cx);
         }
     }
 }

@@ -5,7 +5,8 @@ use taut_source::Node;
 use super::connection::check_weights;
 use super::*;
 use crate::MatchBy;
-use crate::grammar::{OTHER_HEADER, REQUEST_HEADER, claim};
+use crate::grammar::{HEADER_VALUE, OTHER_HEADER, REQUEST_HEADER, claim};
+use crate::header_value::{HeaderSide, check_header_value, is_host};
 use crate::limit::Limit;
 use crate::string_match::{Leave, check_regex};
 
@@ -251,10 +252,15 @@ impl HeaderChanges {
         for (of, key, limit) in places {
             let Some(changes) = node.get(of).and_then(|of| of.get(key)) else { continue };
             cx.limits(changes, &[limit]);
-            // Envoy would put something else there, and a lone `%` is none of its values (§3.7).
-            for (_, value) in changes.pairs().filter(|(_, value)| value.text().is_some_and(|text| text.contains('%'))) {
-                let message = format!("`{}` would be sent as it stands: `%` is not evaluated", value.written());
-                cx.say(&rules::UNSUPPORTED_VALUE, value.span(), message, "write the value itself, without `%`");
+            let side = if of == "request" { HeaderSide::Request } else { HeaderSide::Response };
+            for (name, value) in changes.pairs().filter_map(|(name, value)| Some((name.text()?, value))) {
+                let Some(text) = value.text() else { continue };
+                if is_host(&name.into()) && text.contains('%') {
+                    let message = format!("`{}` would be sent as it stands: a host is not made", value.written());
+                    cx.say(&rules::UNSUPPORTED_VALUE, value.span(), message, "write the host itself, without `%`");
+                } else if (HEADER_VALUE.holds)(text) {
+                    check_header_value(text, value.span(), side, cx);
+                }
             }
         }
     }

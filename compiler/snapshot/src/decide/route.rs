@@ -77,6 +77,7 @@ struct ReadyRule {
     todo: ToDo,
     request_headers: Option<HeaderOps>,
     response_headers: Option<HeaderOps>,
+    makes_headers: bool,
     fault: Option<Fault>,
     cors: Option<CorsPolicy>,
 }
@@ -96,6 +97,8 @@ pub struct Hit<'t> {
     pub request_headers: Option<&'t HeaderOps>,
     /// Header changes of the response.
     pub response_headers: Option<&'t HeaderOps>,
+    /// Whether any header is made of what is known of the request, by the rule or by one of its destinations.
+    pub makes_headers: bool,
     /// How much of the path the rule matched: what a rewrite or redirect replaces.
     pub matched: usize,
     /// Faults put into its requests.
@@ -333,6 +336,7 @@ impl ReadyRule {
             },
             request_headers: rule.request_headers.clone(),
             response_headers: rule.response_headers.clone(),
+            makes_headers: makes_headers(rule),
             fault: rule.fault.clone(),
             cors: rule.cors.as_ref().map(CorsPolicy::new).transpose()?,
         })
@@ -346,11 +350,22 @@ impl ReadyRule {
             todo: &self.todo,
             request_headers: self.request_headers.as_ref(),
             response_headers: self.response_headers.as_ref(),
+            makes_headers: self.makes_headers,
             matched: alternative.map_or(1, |alternative| alternative.matched(request.path)),
             fault: self.fault.as_ref(),
             cors: self.cors.as_ref(),
         }
     }
+}
+
+fn makes_headers(rule: &Rule) -> bool {
+    let of_destinations = match &rule.action {
+        Action::Forward(forward) => forward.destinations.as_slice(),
+        Action::Redirect(_) | Action::Respond(_) => &[],
+    };
+    let of_destinations = of_destinations.iter().flat_map(|it| [&it.request_headers, &it.response_headers]);
+    let all = [&rule.request_headers, &rule.response_headers].into_iter().chain(of_destinations);
+    all.flatten().any(|ops| !ops.made.is_empty())
 }
 
 impl Forwarding {

@@ -394,6 +394,8 @@ record! {
         pub share: u32 = 1,
         /// So many always may.
         pub least: u32 = 2,
+        /// For how many milliseconds requests count after they began; 0 means those under way.
+        pub interval_ms: u64 = 3,
     }
 }
 

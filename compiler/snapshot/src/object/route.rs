@@ -1,6 +1,6 @@
 //! Rules for requests (semantics.md §3).
 
-use super::{ClusterSet, Cors, Fault, Links};
+use super::{ClusterSet, Cors, Fault, Links, LogPiece};
 use crate::format::codec::{Blob, Link, choice, record};
 use crate::{Digest, Text};
 
@@ -305,6 +305,21 @@ record! {
         pub set: Vec<(Text, Text)> = 2,
         /// These are added to what is there.
         pub add: Vec<(Text, Text)> = 3,
+        /// These are made of what is known of a request, before any of the above but the first is done. One that comes to
+        /// nothing is left out.
+        pub made: Vec<MadeHeader> = 4,
+    }
+}
+
+record! {
+    /// A header whose value is made for each request.
+    pub struct MadeHeader {
+        /// Its name, in lower case.
+        pub name: Text = 1,
+        /// Its value.
+        pub value: Vec<LogPiece> = 2,
+        /// Whether it is added to what is there, rather than put in its place.
+        pub adds: bool = 3,
     }
 }
 

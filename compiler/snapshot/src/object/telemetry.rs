@@ -1,5 +1,7 @@
 //! What is told of a workload's requests, and to whom (semantics.md §12).
 
+use std::fmt;
+
 use super::{ClusterSet, Links};
 use crate::format::codec::{Link, choice, record};
 use crate::{Digest, Text};
@@ -125,6 +127,8 @@ choice! {
         Literal(Text) = 0,
         /// It is that of this standard label.
         Label(Text) = 1,
+        /// It is this of the request, as it came.
+        Request(FilterAttribute) = 2,
     }
 }
 
@@ -409,5 +413,55 @@ impl Links for Telemetry {
     fn links(&self) -> Vec<Digest> {
         let tracing = [&self.client, &self.server].into_iter().flatten().map(|tracing| tracing.exporter.clusters);
         super::digests(tracing.chain(self.client_told.iter().chain(&self.server_told).map(|told| told.clusters)))
+    }
+}
+
+impl fmt::Display for LogPiece {
+    /// As it is written in a format.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LogPiece::Item(item) = self else {
+            let LogPiece::Text(text) = self else { return Ok(()) };
+            return f.write_str(&text.replace('%', "%%"));
+        };
+        write!(f, "%{}", item.item)?;
+        if item.most != 0 { write!(f, ":{}%", item.most) } else { f.write_str("%") }
+    }
+}
+
+impl fmt::Display for LogItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self {
+            LogItem::StartTime => "START_TIME",
+            LogItem::Protocol => "PROTOCOL",
+            LogItem::ResponseCode => "RESPONSE_CODE",
+            LogItem::ResponseCodeDetails => "RESPONSE_CODE_DETAILS",
+            LogItem::ResponseFlags => "RESPONSE_FLAGS",
+            LogItem::Termination => "CONNECTION_TERMINATION_DETAILS",
+            LogItem::TransportFailure => "UPSTREAM_TRANSPORT_FAILURE_REASON",
+            LogItem::BytesReceived => "BYTES_RECEIVED",
+            LogItem::BytesSent => "BYTES_SENT",
+            LogItem::Duration => "DURATION",
+            LogItem::UpstreamHost => "UPSTREAM_HOST",
+            LogItem::UpstreamCluster => "UPSTREAM_CLUSTER",
+            LogItem::UpstreamLocal => "UPSTREAM_LOCAL_ADDRESS",
+            LogItem::DownstreamLocal => "DOWNSTREAM_LOCAL_ADDRESS",
+            LogItem::DownstreamLocalIp => "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT",
+            LogItem::DownstreamRemote => "DOWNSTREAM_REMOTE_ADDRESS",
+            LogItem::DownstreamRemoteIp => "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT",
+            LogItem::ServerName => "REQUESTED_SERVER_NAME",
+            LogItem::RouteName => "ROUTE_NAME",
+            LogItem::Request(names) => return write!(f, "REQ({names})"),
+            LogItem::Response(names) => return write!(f, "RESP({names})"),
+        };
+        f.write_str(word)
+    }
+}
+
+impl fmt::Display for HeaderNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.otherwise.as_str() {
+            "" => f.write_str(&self.name),
+            otherwise => write!(f, "{}?{otherwise}", self.name),
+        }
     }
 }

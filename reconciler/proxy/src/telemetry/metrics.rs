@@ -17,6 +17,7 @@ use taut_snapshot::object::{Metric, TagFrom, TagRule, Telemetry};
 
 use super::names::{Labels, NameId};
 use super::record::Flags;
+use super::said::value_in;
 
 /// Upper bounds of the buckets, in thousandths of the unit. One list for all, as Istio's proxies have it.
 const BOUNDS: [u64; 19] = [
@@ -89,6 +90,8 @@ pub(crate) struct SeriesKey {
     pub(crate) grpc_status: Option<u8>,
     pub(crate) flags: Flags,
     pub(crate) security: Security,
+    /// What the request says, where the mesh wants that told.
+    pub(crate) said: NameId,
 }
 
 /// What one worker counted.
@@ -365,7 +368,7 @@ fn label_text(key: &SeriesKey, labels: &Labels, rules: &[TagRule]) -> String {
         pairs.extend([("response_code", status.as_str()), ("grpc_response_status", grpc_status.as_str())]);
     }
     pairs.extend([("response_flags", flags.as_str()), ("connection_security_policy", security)]);
-    let own = pairs.clone();
+    let (own, said) = (pairs.clone(), labels.said.value(key.said));
     for rule in rules {
         let value = match &rule.value {
             None => {
@@ -374,6 +377,7 @@ fn label_text(key: &SeriesKey, labels: &Labels, rules: &[TagRule]) -> String {
             }
             Some(TagFrom::Literal(text)) => text.as_str(),
             Some(TagFrom::Label(from)) => own.iter().find(|(name, _)| *name == from).map_or("", |(_, value)| value),
+            Some(TagFrom::Request(attribute)) => value_in(&said, attribute).unwrap_or_default(),
         };
         match pairs.iter_mut().find(|(name, _)| *name == rule.name) {
             Some(pair) => pair.1 = value,
@@ -396,6 +400,8 @@ pub(crate) fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use taut_snapshot::object::FilterAttribute;
+
     use super::*;
     use crate::telemetry::names::{ServiceName, Workload};
 
@@ -420,6 +426,7 @@ mod tests {
             grpc_status: None,
             flags: Flags::NONE,
             security: Security::MutualTls,
+            said: NameId::UNKNOWN,
         }
     }
 
@@ -511,6 +518,35 @@ connection_security_policy="mutual_tls""#
             (of("istio_request_duration_milliseconds_sum"), of("istio_request_bytes_count").len()),
             (vec!["3"], 2)
         );
+    }
+
+    #[test]
+    fn what_requests_say_is_told_only_where_it_is_wanted() {
+        let labels = Labels::default();
+        let (shard, key) = (Shard::default(), key(&labels));
+        let said = |path: &str| labels.said.number(vec![(FilterAttribute::RequestUrlPath, path.into())]);
+        for said in [said("/a"), said("/b"), said("/a"), NameId::UNKNOWN] {
+            shard.request(&SeriesKey { said, ..key }, Duration::from_millis(1), 0, 0);
+        }
+        let tag = TagRule { name: "path".into(), value: Some(TagFrom::Request(FilterAttribute::RequestUrlPath)) };
+        let rule = taut_snapshot::object::MetricRule { metric: Metric::Requests, disabled: false, tags: vec![tag] };
+        let telemetry = Telemetry {
+            client: None,
+            server: None,
+            client_logs: vec![],
+            server_logs: vec![],
+            client_metrics: vec![],
+            server_metrics: vec![rule],
+            client_told: vec![],
+            server_told: vec![],
+        };
+        let text = render([&shard], &labels, MetricRules(Some(&telemetry)));
+        let counts = |start: &str| -> Vec<String> {
+            let lines = text.lines().filter(|line| line.starts_with(start));
+            lines.filter_map(|line| line.rsplit(',').next()).map(str::to_owned).collect()
+        };
+        assert_eq!(counts("istio_requests_total{"), ["path=\"/a\"} 2", "path=\"/b\"} 1", "path=\"unknown\"} 1"]);
+        assert_eq!(counts("istio_response_bytes_count").len(), 1, "others are added up");
     }
 
     #[test]

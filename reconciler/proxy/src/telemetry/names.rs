@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use taut_snapshot::Text;
 
+use super::said::Said;
+
 /// The most names of one kind. Peers choose what they call themselves: beyond this, they are `unknown`.
 const NAMES_MAX: usize = 65_536;
 
@@ -130,6 +132,8 @@ pub(crate) struct Labels {
     pub(crate) workloads: Names<Workload>,
     pub(crate) services: Names<ServiceName>,
     pub(crate) principals: Names<Text>,
+    /// What requests say, where metrics tell of it. Asked once for each combination that comes.
+    pub(crate) said: Names<Said>,
 }
 
 #[cfg(test)]

@@ -73,8 +73,12 @@ async fn no_request_is_lost_while_snapshots_change() {
         let connect_timeout_ms = 2_000 + salt % 3;
         let cluster = Cluster { tls: auto_mtls(&["orders"]), connect_timeout_ms, ..cluster("") };
         let mut marked = rule(&[(&cluster, 1)], &mut objects);
-        let set =
-            |name: &str| HeaderOps { remove: vec![], set: vec![(name.into(), salt.to_string().into())], add: vec![] };
+        let set = |name: &str| HeaderOps {
+            remove: vec![],
+            set: vec![(name.into(), salt.to_string().into())],
+            add: vec![],
+            made: vec![],
+        };
         (marked.request_headers, marked.response_headers) = (Some(set("x-there")), Some(set("x-back")));
         Case::orders(&cluster, vec![marked], objects).salted(salt)
     };

@@ -4,6 +4,7 @@
 
 mod client;
 mod fixture;
+mod making;
 mod mesh;
 mod server;
 

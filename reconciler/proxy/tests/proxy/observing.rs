@@ -214,3 +214,25 @@ async fn the_mesh_says_which_metrics_there_are_and_what_their_labels_say() {
     assert_eq!(metric("istio_request_bytes").await, Vec::<String>::new(), "it is off");
     assert_eq!(metric("istio_response_bytes_count").await.len(), 2, "it is on at this side, with its labels");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_told_apart_by_what_requests_say_where_the_mesh_wants_that() {
+    let app = App::start("v1").await;
+    let proxy = Running::start("frontend", &[Role::Outbound { port: 9000 }], Issuer::new().identity("frontend"));
+    let tags = "{path: {value: request.url_path}, who: {value: \"request.headers['x-who']\"}}";
+    let telemetry = format!(
+        "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {{name: a, namespace: shop}}\nspec: {{metrics: [{{overrides: [{{match: {{metric: REQUEST_COUNT}}, tagOverrides: {tags}}}]}}]}}\n"
+    );
+    let yaml = entry("orders", "10.1.0.1", "HTTP", &[(app.address, "a")]);
+    activate_with(&proxy, "{}", &(yaml.clone() + &telemetry), vec![]);
+    for path in ["/a?b=1", "/a?b=2", "/c"] {
+        get(proxy.address(), "orders.example:9000", path).await;
+    }
+    let told: Vec<String> = samples(&proxy, "istio_requests_total").await;
+    let told: Vec<&str> = told.iter().filter_map(|line| line.split_once(",path=")).map(|(_, rest)| rest).collect();
+    assert_eq!(told, ["\"/a\",who=\"unknown\"} 2", "\"/c\",who=\"unknown\"} 1"]);
+    assert_eq!(samples(&proxy, "istio_response_bytes_count").await.len(), 1, "only the one metric tells of it");
+    activate_with(&proxy, "{}", &yaml, vec![]);
+    let told = samples(&proxy, "istio_requests_total").await;
+    assert!(told.len() == 1 && told[0].ends_with(" 3"), "taken back, and counted on: {told:?}");
+}

@@ -64,18 +64,37 @@ async fn a_limit_of_rates_is_tried_again_where_the_rule_says_so() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_limits_how_many_requests_are_retried_at_a_time() {
+    let shop = with_budget("{percent: 0, minRetryConcurrency: 1}").await;
+    // Both time out at once; only one of them may be tried again.
+    let (one, two) = tokio::join!(shop.get("/never", &[]), shop.get("/never", &[]));
+    assert_eq!((one.status, two.status), (504, 504));
+    assert_eq!(shop.v1.asked(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_counts_requests_that_are_over_where_it_says_for_how_long() {
+    let shop = with_budget("{percent: 50, minRetryConcurrency: 1, budgetInterval: 3600s}").await;
+    // Half of what is under way would be one retry; half of these, and of the two below, is more.
+    for _ in 0..4 {
+        assert_eq!(shop.get("/", &[]).await.status, 200);
+    }
+    let asked = shop.v1.asked();
+    let (one, two) = tokio::join!(shop.get("/never", &[]), shop.get("/never", &[]));
+    assert_eq!((one.status, two.status), (504, 504));
+    assert_eq!(shop.v1.asked() - asked, 4);
+}
+
+/// A shop whose rule tries once more, with this budget for it.
+async fn with_budget(budget: &str) -> Shop {
     let rules = "  - route: [{destination: {host: orders, subset: v1}}]\n    retries: {attempts: 1, retryOn: reset, perTryTimeout: 100ms}\n";
     let shop = Shop::with_rules(rules).await;
     let mesh = format!(
         "{}apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: orders, namespace: shop}}\nspec:\n  hosts: [orders]\n  http:\n{rules}",
         crate::mesh::SHOP.replace(
             "trafficPolicy: {tls: {mode: DISABLE}}",
-            "trafficPolicy: {tls: {mode: DISABLE}, retryBudget: {percent: 0, minRetryConcurrency: 1}}"
+            &format!("trafficPolicy: {{tls: {{mode: DISABLE}}, retryBudget: {budget}}}")
         )
     );
     shop.sidecar.activate_mesh(&mesh);
-    // Both time out at once; only one of them may be tried again.
-    let (one, two) = tokio::join!(shop.get("/never", &[]), shop.get("/never", &[]));
-    assert_eq!((one.status, two.status), (504, 504));
-    assert_eq!(shop.v1.asked(), 3);
+    shop
 }

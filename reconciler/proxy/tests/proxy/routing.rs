@@ -96,9 +96,14 @@ async fn rules_change_headers_path_and_host() {
             remove: vec!["x-secret".into()],
             set: vec![("x-set".into(), "1".into())],
             add: vec![("x-add".into(), "2".into())],
+            made: vec![],
         });
-        rewriting.response_headers =
-            Some(HeaderOps { remove: vec!["x-app".into()], set: vec![("x-done".into(), "yes".into())], add: vec![] });
+        rewriting.response_headers = Some(HeaderOps {
+            remove: vec!["x-app".into()],
+            set: vec![("x-done".into(), "yes".into())],
+            add: vec![],
+            made: vec![],
+        });
         vec![rewriting]
     });
     let headers = [("x-secret", "s"), ("x-set", "0"), ("x-add", "1")];
@@ -125,7 +130,7 @@ async fn rules_answer_and_redirect_by_themselves() {
         };
         let respond =
             DirectResponse { status: 418, body: taut_snapshot::format::codec::Blob((*b"short and stout").into()) };
-        let done = HeaderOps { remove: vec![], set: vec![("x-done".into(), "yes".into())], add: vec![] };
+        let done = HeaderOps { remove: vec![], set: vec![("x-done".into(), "yes".into())], add: vec![], made: vec![] };
         vec![
             Rule {
                 alternatives: vec![path_prefix("/moved")],

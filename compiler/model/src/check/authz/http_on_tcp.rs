@@ -2,6 +2,7 @@
 
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
+use crate::attachment::{Attached as _, GATEWAY_NAME};
 use crate::check::by_selector::BySelector;
 use crate::check::{Check, about, full_name, place_of, related};
 use crate::mesh::Mesh;
@@ -107,7 +108,11 @@ fn opaque_port<'m, 'r>(
     let everywhere = *policy.namespace() == mesh.settings.root_namespace;
     let labels = policy.spec.selector.as_ref().map_or(&EVERYONE, |selector| &selector.match_labels);
     let namespace = (!everywhere).then(|| policy.namespace().as_str());
-    mesh.pods.selected(namespace, labels).find_map(|pod| {
+    let is_meant = |pod: &Pod<'_>| {
+        let own = *policy.namespace() == pod.namespace();
+        policy.spec.targets().next().is_none() || own && policy.spec.names(pod.labels.get(GATEWAY_NAME))
+    };
+    mesh.pods.selected(namespace, labels).filter(|pod| is_meant(pod)).find_map(|pod| {
         services.before(pod).find_map(|service| {
             let opaque = |port: &&ServicePort| !port.protocol.is_http() && port.protocol != Protocol::Auto;
             service.ports.iter().filter(opaque).find_map(|port| {

@@ -1,4 +1,4 @@
-//! A BackendTLSPolicy that is not followed.
+//! A BackendTLSPolicy or XBackendTrafficPolicy that is not followed.
 
 use taut_source::{Problems, Rule, Severity, Stage};
 
@@ -10,8 +10,8 @@ static RULE: Rule = Rule {
     istio: None,
     severity: Severity::Error,
     stage: Stage::Analysis,
-    finds: "a BackendTLSPolicy that is not followed: its service, or what certificates are checked by, does not exist, or an older one counts",
-    why: "Connections would be made without the checks that it asks for.",
+    finds: "a BackendTLSPolicy or XBackendTrafficPolicy that is not followed: its service, or what certificates are checked by, does not exist, or an older one counts",
+    why: "Connections would be made without the checks that it asks for, and retries without its limit.",
     bad: r#"apiVersion: v1
 kind: Service
 metadata: {name: payments}

@@ -3,6 +3,7 @@
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
 use crate::Pod;
+use crate::attachment::GATEWAY_NAME;
 use crate::check::{Check, name_of, on, place_of, related, span_of_labels};
 use crate::mesh::Mesh;
 use std::collections::BTreeSet;
@@ -57,8 +58,6 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 /// The label that the pods of such gateways have.
-const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
-
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     let inventory = &mesh.inventory;
     let policies = inventory.authorization_policies.iter().map(|it| (it.resource, it.spec.selector.as_ref()));

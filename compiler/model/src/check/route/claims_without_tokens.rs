@@ -3,6 +3,7 @@
 use taut_source::{Problem, Problems, Rule, Severity, Stage};
 
 use crate::Pod;
+use crate::attachment::{Attached as _, GATEWAY_NAME};
 use crate::check::{Check, about, full_name, place_of, related};
 use crate::mesh::Mesh;
 
@@ -119,7 +120,11 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
 /// Whether a RequestAuthentication of the pod's namespace, or of the root namespace, is for it.
 fn checks_tokens(mesh: &Mesh<'_>, pod: &Pod<'_>) -> bool {
     mesh.inventory.request_authentications.iter().any(|it| {
-        let here = *it.namespace() == pod.namespace() || *it.namespace() == mesh.settings.root_namespace;
-        here && it.spec.selector.as_ref().is_none_or(|selector| pod.has(&selector.match_labels))
+        let own = *it.namespace() == pod.namespace();
+        if it.spec.targets().next().is_some() {
+            return own && it.spec.names(pod.labels.get(GATEWAY_NAME));
+        }
+        (own || *it.namespace() == mesh.settings.root_namespace)
+            && it.spec.selector.as_ref().is_none_or(|selector| pod.has(&selector.match_labels))
     })
 }

@@ -1,10 +1,10 @@
 //! Traces and access logs that go to nobody.
 
-use taut_resources::{ENVOY_LOG, ProviderRef, Telemetry};
-use taut_source::{Problem, Problems, Rule, Severity, Stage, Text};
+use taut_resources::{ENVOY_LOG, ExtensionProvider};
+use taut_source::{Place, Problem, Problems, Rule, Severity, Stage, Subject, Text};
 
 use crate::check::{Check, about};
-use crate::mesh::{Mesh, Of};
+use crate::mesh::Mesh;
 use crate::telemetry::provider_named;
 
 static RULE: Rule = Rule {
@@ -34,9 +34,9 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     for telemetry in &mesh.inventory.telemetries {
         for name in telemetry.spec.access_logging.iter().flat_map(|logging| &logging.providers) {
             let provider = provider_named(mesh, &name.name).filter(|it| it.takes_logs());
-            if let Some((service, port)) = provider.and_then(|it| it.log_service()) {
-                if !has(mesh, service, port, telemetry.namespace()) {
-                    problems.push(nowhere(telemetry, name, service, port));
+            if let Some((provider, (service, port))) = provider.and_then(|it| Some((it, it.log_service()?))) {
+                if let Some(message) = nowhere(mesh, provider, (service, port), telemetry.namespace()) {
+                    problems.push(about(telemetry, &RULE, name.span, message, DECLARE.into()));
                 }
             } else if provider.is_none() && !name.name.eq_ignore_ascii_case(ENVOY_LOG) {
                 let message = format!("the mesh has no provider `{}` that takes access logs", name.name.value);
@@ -52,23 +52,50 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
                 problems.push(about(telemetry, &RULE, name.span, message, help));
                 continue;
             };
-            let at = match (&provider.zipkin, &provider.opentelemetry) {
-                (Some(it), _) => (&it.service, it.port.value.0),
-                (None, Some(it)) => (&it.service, it.port.value.0),
-                (None, None) => continue,
-            };
-            if !has(mesh, &at.0.value, at.1, telemetry.namespace()) {
-                problems.push(nowhere(telemetry, name, &at.0.value, at.1));
+            let message = traced_to(provider).and_then(|to| nowhere(mesh, provider, to, telemetry.namespace()));
+            if let Some(message) = message {
+                problems.push(about(telemetry, &RULE, name.span, message, DECLARE.into()));
             }
         }
     }
+    default_provider(mesh, problems);
 }
 
-/// The provider is there, and its service is not.
-fn nowhere(telemetry: &Of<'_, Telemetry>, name: &ProviderRef, service: &str, port: u16) -> Problem {
-    let message = format!("provider `{}` is at `{service}:{port}`, which the mesh does not have", name.name.value);
-    let help = "declare the service, or a ServiceEntry for it".into();
-    about(telemetry, &RULE, name.span, message, help)
+const DECLARE: &str = "declare the service, or a ServiceEntry for it";
+
+/// The provider that traces go to where no Telemetry says another: it is every workload's, so that its service must be
+/// one that every namespace sees.
+fn default_provider(mesh: &Mesh<'_>, problems: &mut Problems) {
+    let Some((file, config)) = mesh.wide.config else { return };
+    let named = config.default_providers.iter().flat_map(|defaults| &defaults.tracing);
+    let known = |name: &str| provider_named(mesh, name).filter(|provider| provider.takes_traces());
+    let Some((name, provider)) = named.filter_map(|name| Some((name, known(name)?))).next() else { return };
+    let to = traced_to(provider);
+    let Some(message) = to.and_then(|to| nowhere(mesh, provider, to, &mesh.settings.root_namespace)) else { return };
+    let subject = Subject {
+        api_version: "".into(),
+        kind: "MeshConfig".into(),
+        namespace: Some(mesh.settings.root_namespace.clone()),
+        name: "meshconfig".into(),
+    };
+    let at = Place { file, span: name.span };
+    problems.push(Problem { subject: Some(subject), help: DECLARE.into(), ..RULE.at(at, message) });
+}
+
+/// Where a provider takes traces.
+fn traced_to(provider: &ExtensionProvider) -> Option<(&str, u16)> {
+    match (&provider.zipkin, &provider.opentelemetry) {
+        (Some(it), _) => Some((&it.service.value, it.port.value.0)),
+        (None, Some(it)) => Some((&it.service.value, it.port.value.0)),
+        (None, None) => None,
+    }
+}
+
+/// Says that the service of a provider is none of the mesh, as a namespace sees it.
+fn nowhere(mesh: &Mesh<'_>, provider: &ExtensionProvider, to: (&str, u16), namespace: &str) -> Option<String> {
+    let (name, (service, port)) = (&provider.name.value, to);
+    (!has(mesh, service, port, namespace))
+        .then(|| format!("provider `{name}` is at `{service}:{port}`, which the mesh does not have"))
 }
 
 fn has(mesh: &Mesh<'_>, service: &str, port: u16, namespace: &str) -> bool {
