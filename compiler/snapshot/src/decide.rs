@@ -13,6 +13,7 @@ mod hosts;
 mod listen;
 mod locality;
 mod path;
+mod paths;
 mod pattern;
 mod request;
 mod retry;

@@ -37,3 +37,4 @@ pub use message::{
 };
 pub use part::{Assembled, NoPart, Part, assemble, contents};
 pub use serve::{Arrival, ConnectionId, Outbox, serve};
+pub use worker::stand_back;

@@ -16,6 +16,10 @@ use crate::part::{Assembled, assemble};
 use crate::store::Store;
 use crate::subscriber::{Done, Finished, Inspection, Staged};
 
+/// How far the thread that does this stands back for those that serve (`nice(1)`). While they are busy it gets about a tenth
+/// of what each of them does, so that a large snapshot takes longer, and requests do not.
+const STANDS_BACK: i32 = 10;
+
 /// Something to be done, in the order in which it comes.
 #[derive(Debug)]
 pub(crate) enum Job {
@@ -72,8 +76,9 @@ impl<R: Runner, F: Files> Worker<R, F> {
         })
     }
 
-    /// Does jobs until there are no more to come.
+    /// Does jobs until there are no more to come, on a thread that has nothing else to do.
     pub(crate) fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>, done: &mpsc::UnboundedSender<Done>) {
+        stand_back();
         while let Some(job) = jobs.blocking_recv() {
             let Some(work) = self.execute(job) else { continue };
             if done.send(Done { work, inspection: self.inspect() }).is_err() {
@@ -151,5 +156,13 @@ impl<R: Runner, F: Files> Worker<R, F> {
     /// How things are on disk.
     pub(crate) fn inspect(&self) -> Inspection {
         Inspection { boots: self.store.boots(), holds: self.store.holds(), certificate: self.runner.certificate() }
+    }
+}
+
+/// Lets the threads that serve go first. On Linux, a priority is one thread's alone.
+pub fn stand_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, STANDS_BACK) {
+        tracing::debug!(%error, "snapshots are made ready at the priority of requests");
     }
 }

@@ -14,7 +14,6 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use taut_snapshot::decide::{Peer, normalize};
 use taut_snapshot::object::{Asks, Authorizer};
 use tokio::time::timeout;
@@ -24,6 +23,7 @@ use crate::downstream::Connection;
 use crate::forward::upload::Upload;
 use crate::headers::{self, Asked, Host};
 use crate::outlier::Outcome;
+use crate::pool::answer::AnswerBody;
 use crate::pool::lease;
 use crate::reply::Reply;
 use crate::token::Token;
@@ -86,9 +86,6 @@ pub(crate) async fn consult(
     token: Option<&Token>,
 ) -> Result<Option<Passing>, Box<Reply>> {
     let (Role::Inbound { port, .. } | Role::Gateway { port }) = connection.role else { return Ok(None) };
-    if !world.tables.policies.asks() {
-        return Ok(None);
-    }
     // What cannot be normalized is refused when it is decided.
     let Ok(path) = normalize(parts.uri.path(), &world.tables.mesh.path_normalization) else { return Ok(None) };
     let asked = {
@@ -185,7 +182,7 @@ impl Question<'_> {
 }
 
 /// An answer with all of its body; none if it breaks off, or is too long.
-pub(crate) async fn whole(response: Response<Incoming>) -> Option<(Response<Bytes>, Option<HeaderMap>)> {
+pub(crate) async fn whole(response: Response<AnswerBody>) -> Option<(Response<Bytes>, Option<HeaderMap>)> {
     let (head, mut incoming) = response.into_parts();
     let (mut body, mut trailers) = (BytesMut::new(), None);
     while let Some(frame) = incoming.frame().await {

@@ -4,6 +4,7 @@
 //! May not: decide anything of a request; `request` does.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -14,6 +15,7 @@ use taut_snapshot::Text;
 
 use crate::accept::sniff::Rewound;
 use crate::config::{Patience, Role};
+use crate::gather::{Gathered, Turns};
 use crate::pace::{Pace, Paced};
 use crate::request::serve;
 use crate::stream::Stream;
@@ -102,13 +104,16 @@ impl Connection {
 pub(crate) async fn serve_http(stream: Rewound<Stream>, connection: Connection) {
     let connection = Arc::new(connection);
     let shared = connection.worker.shared.clone();
-    let service = service_fn(|request| serve(connection.clone(), request));
     let Patience { head, idle } = shared.patience;
     let head_max = Some(head).filter(|_| !connection.http2);
-    let io = TokioIo::new(Paced::new(stream, connection.pace.clone(), head_max, idle));
+    let io = Paced::new(stream, connection.pace.clone(), head_max, idle);
     // In HTTP/2 as well: a client's first request may be behind its answer to the frame that says goodbye, and is then lost.
     let new = || connection.pace.is_new();
     let ended = if connection.http2 {
+        let io = Gathered::new(io);
+        let turns = io.turns();
+        // In a box of its own, since it becomes a part of a task, which is moved.
+        let service = service_fn(|request| Box::pin(serve(connection.clone(), request)));
         let http = http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(STREAMS_MAX)
             .max_pending_accept_reset_streams(RESETS_MAX)
@@ -117,13 +122,16 @@ pub(crate) async fn serve_http(stream: Rewound<Stream>, connection: Connection) 
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
-            .serve_connection(io, service);
-        shared.drains.of(connection.role).enter().run(http, new, |http| http.graceful_shutdown()).await
+            .serve_connection(TokioIo::new(io), service);
+        let http = Turns::new(http, turns);
+        let enter = shared.drains.of(connection.role).enter();
+        enter.run(http, new, |mut http| Pin::new(&mut http.connection).graceful_shutdown()).await
     } else {
+        let service = service_fn(|request| serve(connection.clone(), request));
         let http = http1::Builder::new()
             .header_read_timeout(None) // `pace` does this without a timer for every request
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(io, service)
+            .serve_connection(TokioIo::new(io), service)
             .with_upgrades();
         shared.drains.of(connection.role).enter().run(http, new, |http| http.graceful_shutdown()).await
     };

@@ -13,13 +13,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use crate::downstream::Connection;
 use crate::forward::upload::Meter;
 use crate::limits::Admission;
 use crate::pool::Lease;
+use crate::pool::answer::{AnswerBody, Failure};
 use crate::telemetry::log::{Entry, tell};
 use crate::telemetry::record::{Details, Flags, Record};
 use crate::trace::Span;
@@ -102,7 +102,7 @@ enum Part {
 
 /// The body of an endpoint's answer, as it passes through.
 struct Passing {
-    incoming: Incoming,
+    incoming: AnswerBody,
     /// None once all of it has passed.
     rest: Option<Rest>,
     limit: Option<Pin<Box<Sleep>>>,
@@ -118,7 +118,7 @@ struct Rest {
 #[derive(Debug)]
 pub(crate) enum Cut {
     /// The endpoint broke off.
-    Upstream(hyper::Error),
+    Upstream(Failure),
     /// The rule's time is over.
     TimedOut,
 }
@@ -147,7 +147,7 @@ impl Outgoing {
 
     /// What comes from an endpoint. The connection is given back when all of it has come, and cut off at the limit.
     pub(crate) fn passing(
-        incoming: Incoming,
+        incoming: AnswerBody,
         exchange: Box<Exchange>,
         lease: Lease,
         limit: Option<tokio::time::Instant>,

@@ -9,6 +9,7 @@ pub(crate) mod upload;
 pub(crate) mod wishes;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,6 @@ use http::header::CONTENT_LENGTH;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use taut_snapshot::decide::{Attempt, Destination, Forwarding, retries};
 use taut_snapshot::object::{HeaderOps, Retry, RetryOn};
 use tokio::time::{Instant, sleep_until};
@@ -27,6 +27,7 @@ use crate::exchange::{Exchange, grpc_status};
 use crate::headers::{self, Host};
 use crate::limits::Admission;
 use crate::outlier::Outcome;
+use crate::pool::answer::{AnswerBody, Failure};
 use crate::pool::{Lease, NoConnection, lease};
 use crate::reply::Reply;
 use crate::telemetry::metrics::{Party, Reporter, Spoken};
@@ -87,7 +88,7 @@ pub(crate) struct Outbound<'w> {
 
 /// An endpoint's answer.
 pub(crate) struct Answer {
-    pub(crate) response: Response<Incoming>,
+    pub(crate) response: Response<AnswerBody>,
     pub(crate) lease: Lease,
     pub(crate) backend: Arc<Backend>,
     /// When the whole exchange must be over.
@@ -157,8 +158,10 @@ pub(crate) async fn forward(
                 outbound.headers.insert(headers::EXPECTED_TIMEOUT, HeaderValue::from(expected_ms));
             }
         }
-        let attempt = attempt(worker, course, &backend, &mut outbound, exchange, keep);
-        let ended = within(deadline.as_ref(), try_limit, attempt).await;
+        let ended = {
+            let attempt = pin!(attempt(worker, course, &backend, &mut outbound, exchange, keep));
+            within(deadline.as_ref(), try_limit, attempt).await
+        };
         let (attempt, outcome) = match &ended {
             Ok((response, _)) => {
                 let status = response.status().as_u16();
@@ -174,7 +177,7 @@ pub(crate) async fn forward(
             worker.shared.counters.ejections.add_one();
         }
         let tries = retrying.done;
-        let finish = |ended: Result<(Response<Incoming>, Lease), Failed>, exchange: &mut Exchange| match ended {
+        let finish = |ended: Result<(Response<AnswerBody>, Lease), Failed>, exchange: &mut Exchange| match ended {
             Ok((response, lease)) => {
                 Ok(Answer { response, lease, backend: backend.clone(), limit: deadline.as_ref().map(Deadline::at) })
             }
@@ -259,15 +262,17 @@ impl Retrying {
 
 /// Whether the other end closed the connection before it answered: as it may with one that was idle, while the request
 /// was on its way.
-fn was_given_up(error: &hyper::Error) -> bool {
+fn was_given_up(failure: &Failure) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
     let closed = |error: &std::io::Error| {
         matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof)
     };
-    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+    if let Failure::Http1(error) = failure
+        && (error.is_incomplete_message() || error.is_canceled() || error.is_closed())
+    {
         return true;
     }
-    let mut source = std::error::Error::source(error);
+    let mut source = std::error::Error::source(failure);
     while let Some(cause) = source {
         let of_connection = cause
             .downcast_ref::<h2::Error>()
@@ -304,7 +309,7 @@ async fn attempt(
     outbound: &mut Outbound<'_>,
     exchange: &mut Exchange,
     keep: bool,
-) -> Result<(Response<Incoming>, Lease), Failed> {
+) -> Result<(Response<AnswerBody>, Lease), Failed> {
     let upstream = course.upstream;
     let http2 = !outbound.upgrades && upstream.speaks_http2().unwrap_or(outbound.from_http2);
     for _ in 0..STALE_MAX {
@@ -318,13 +323,12 @@ async fn attempt(
         let request = write(course, backend, outbound, http2, keep || repeatable).ok_or(Failed::Unwritable)?;
         match lease.send(request).await {
             Ok(response) => return Ok((response, lease)),
-            Err(mut error) => {
-                let Some(unsent) = error.take_message() else {
-                    let error = error.into_error();
-                    if repeatable && was_given_up(&error) {
+            Err(unanswered) => {
+                let Some(unsent) = unanswered.unsent else {
+                    if repeatable && was_given_up(&unanswered.failure) {
                         continue;
                     }
-                    return Err(Failed::of(&error));
+                    return Err(Failed::of(&unanswered.failure));
                 };
                 let (head, body) = unsent.into_parts();
                 (outbound.headers, outbound.body) = (head.headers, body);
@@ -413,8 +417,8 @@ impl From<Over> for Failed {
 
 impl Failed {
     /// A request of which something was sent, and to which nothing came back.
-    fn of(error: &hyper::Error) -> Failed {
-        let mut source = std::error::Error::source(error);
+    fn of(failure: &Failure) -> Failed {
+        let mut source = std::error::Error::source(failure);
         while let Some(cause) = source {
             if let Some(error) = cause.downcast_ref::<h2::Error>() {
                 // An endpoint that says goodbye says which streams it has not looked at (RFC 9113 §6.8): the connection goes

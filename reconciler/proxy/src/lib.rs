@@ -15,6 +15,7 @@ pub mod capture;
 
 mod accept;
 mod downstream;
+mod gather;
 mod heading;
 mod listen;
 mod pace;
@@ -49,6 +50,7 @@ mod drain;
 mod endpoints;
 mod proxy;
 mod resolve;
+mod retire;
 mod runner;
 mod worker;
 mod world;

@@ -4,6 +4,9 @@
 //! May not: lock while there is a connection to be had. Each worker has a shelf of its own, so that no two meet.
 //! Invariant: the gauges count a connection from before it is made until it is closed.
 
+pub(crate) mod answer;
+mod http2;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -11,9 +14,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use crossbeam_queue::SegQueue;
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use taut_snapshot::object::Cluster;
 use tokio::sync::Notify;
 
@@ -22,16 +24,12 @@ use crate::forward::upload::Upload;
 use crate::limits::{Admission, Gauge};
 use crate::upstream::{Backend, Upstream};
 use crate::worker::Worker;
+use answer::{AnswerBody, Failure};
+pub(crate) use http2::Unanswered;
 
 /// The most requests that are under way on one HTTP/2 connection: what every endpoint should take (RFC 9113 §6.5.2), so
 /// that none waits behind others while a further connection could carry it.
 const STREAMS_MAX: u32 = 100;
-
-/// How much of one answer an endpoint may send before it is read: what fills a fast link, times what a request waits.
-const STREAM_WINDOW: u32 = 256 << 10;
-
-/// The same for all answers of one connection together.
-const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// The longest head of an answer, as Envoy has it.
 const HEAD_BYTES_MAX: u32 = 60 << 10;
@@ -65,7 +63,7 @@ struct Idle {
 
 #[derive(Debug)]
 struct Shared {
-    sender: http2::SendRequest<Upload>,
+    sender: http2::Sender,
     streams: Arc<Gauge>,
     /// Requests that it has carried.
     uses: AtomicU32,
@@ -89,7 +87,7 @@ pub(crate) struct Lease {
 #[derive(Debug)]
 enum Kind {
     Http1 { sender: http1::SendRequest<Upload>, uses: u32, uses_max: u32, made: Instant },
-    Http2 { sender: http2::SendRequest<Upload>, _stream: Stream },
+    Http2 { sender: http2::Sender, _stream: Stream },
 }
 
 /// One stream of a shared connection. Its end may be what another request waits for.
@@ -220,9 +218,21 @@ pub(crate) async fn lease(
     http2: bool,
 ) -> Result<Lease, NoConnection> {
     let shelf = if upstream.shares_connections() { 0 } else { worker.index % backend.pool.shelves.len() };
-    if let Some(lease) = backend.take(upstream, shelf, http2) {
-        return Ok(lease);
+    match backend.take(upstream, shelf, http2) {
+        Some(lease) => Ok(lease),
+        // Kept apart: every request would carry the room for a handshake.
+        None => Box::pin(wait(worker, upstream, backend, http2, shelf)).await,
     }
+}
+
+/// A connection that is given back meanwhile, or a new one.
+async fn wait(
+    worker: &Worker,
+    upstream: &Upstream,
+    backend: &Arc<Backend>,
+    http2: bool,
+    shelf: usize,
+) -> Result<Lease, NoConnection> {
     let pending = upstream.usage.pending.admit(upstream.cluster.limits.pending);
     let _pending = pending.ok_or(NoConnection::Overflow)?;
     let _making = if http2 { Some(backend.pool.shelves[shelf].making.lock().await) } else { None };
@@ -295,10 +305,11 @@ impl Backend {
         let language = if http2 { Language::Http2 } else { Language::Http1 };
         let connected = connect(upstream, self, language, &worker.shared.labels).await;
         let connected = connected.map_err(|error| failed(error.to_string()))?;
-        let (io, about) = (TokioIo::new(connected.stream), connected.about);
+        let about = connected.about;
         let terms = Terms::of(&upstream.cluster);
         counters.upstream_connections.add_one();
         if !http2 {
+            let io = TokioIo::new(connected.stream);
             let shake = http1::Builder::new().max_buf_size(HEAD_BYTES_MAX as usize).handshake(io).await;
             let (sender, connection) = shake.map_err(|error| failed(error.to_string()))?;
             tokio::spawn(async move {
@@ -309,24 +320,8 @@ impl Backend {
             let kind = Kind::Http1 { sender, uses: 1, uses_max: terms.uses_max, made: Instant::now() };
             return Ok(Lease { about, reused: false, backend: self.clone(), shelf, kind });
         }
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(HEAD_BYTES_MAX);
-        if let Some(wire) = upstream.cluster.wire.as_ref().filter(|wire| wire.ping_ms != 0) {
-            builder
-                .timer(TokioTimer::new())
-                .keep_alive_interval(Duration::from_millis(wire.ping_ms))
-                .keep_alive_timeout(Duration::from_millis(wire.ping_timeout_ms))
-                .keep_alive_while_idle(true);
-        }
-        let shake = builder.handshake(io).await;
-        let (sender, connection) = shake.map_err(|error| failed(error.to_string()))?;
-        tokio::spawn(async move {
-            let _open = open;
-            let _ = connection.await;
-        });
+        let begun = http2::begin(connected.stream, upstream.cluster.wire.as_ref(), open).await;
+        let sender = begun.map_err(|error| failed(error.to_string()))?;
         let shared = Arc::new(Shared {
             sender,
             streams: Arc::default(),
@@ -349,10 +344,7 @@ impl Lease {
     ///
     /// # Errors
     /// With the request, if nothing of it was sent.
-    pub(crate) async fn send(
-        &mut self,
-        request: Request<Upload>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Upload>>> {
+    pub(crate) async fn send(&mut self, request: Request<Upload>) -> Result<Response<AnswerBody>, Unanswered> {
         match &mut self.kind {
             Kind::Http1 { sender, .. } => {
                 if !sender.is_ready() {
@@ -360,9 +352,13 @@ impl Lease {
                     // and gives the request back.
                     let _ = sender.ready().await;
                 }
-                sender.try_send_request(request).await
+                let answered = sender.try_send_request(request).await;
+                answered.map(|answer| answer.map(AnswerBody::Http1)).map_err(|mut error| {
+                    let unsent = error.take_message().map(Box::new);
+                    Unanswered { failure: Failure::Http1(error.into_error()), unsent }
+                })
             }
-            Kind::Http2 { sender, .. } => sender.try_send_request(request).await,
+            Kind::Http2 { sender, .. } => sender.send(request).await,
         }
     }
 

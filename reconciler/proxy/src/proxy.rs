@@ -151,6 +151,7 @@ impl Proxy {
         let principal = labels.principals.number(Text::from(identity.current().id().as_str()));
         let shared = Arc::new(Shared {
             world: Default::default(),
+            retired: Default::default(),
             has_world: watch::Sender::new(false),
             inward: Inward::new(&identity),
             identity,
@@ -311,6 +312,7 @@ async fn keep_house(shared: Weak<Shared>) {
     for sweep in 0_u32.. {
         sweeps.tick().await;
         let Some(shared) = shared.upgrade() else { return };
+        shared.retired.drop_unused();
         let Some(world) = shared.world.load_full() else { continue };
         let now = shared.began.elapsed();
         world.upstreams.iter().for_each(|upstream| upstream.sweep(now));

@@ -93,7 +93,10 @@ pub(crate) async fn serve(
     let host = Host::of(&parts.uri, &parts.headers);
     let token = check_token(&world, &connection, &mut parts);
     let asked = match (&host, &token) {
-        (Some(host), Ok(token)) => consult(&world, &connection, &parts, host, token.as_ref()).await,
+        // Kept apart: every request would carry the room for another one.
+        (Some(host), Ok(token)) if world.tables.policies.asks() => {
+            Box::pin(consult(&world, &connection, &parts, host, token.as_ref())).await
+        }
         _ => Ok(None),
     };
     let (asked, refusal) = asked.map_or_else(|refusal| (None, Some(refusal)), |asked| (asked, None));
@@ -152,11 +155,11 @@ pub(crate) async fn serve(
     headers::change(
         &mut parts.headers,
         course.request_headers,
-        course.destination.request_headers.as_ref(),
+        course.destination.request_headers.as_deref(),
         destinations,
         &|own, pieces| making.value(own, pieces),
     );
-    let asked = asked_for(&parts.headers, [course.response_headers, course.destination.response_headers.as_ref()]);
+    let asked = asked_for(&parts.headers, [course.response_headers, course.destination.response_headers.as_deref()]);
     let (upgrade_to, client_side) = upgrade.unzip();
     if let Some(to) = upgrade_to {
         headers::write_upgrade(&mut parts.headers, to);
@@ -336,7 +339,7 @@ fn pass_back(
     let (mut head, body) = response.into_parts();
     headers::strip_hop_by_hop(&mut head.headers);
     let destinations = course.forwarding.destinations.len();
-    let of_destination = course.destination.response_headers.as_ref();
+    let of_destination = course.destination.response_headers.as_deref();
     let making = Making {
         line: exchange.record.line.as_deref(),
         cluster: Some(&course.upstream.name),
@@ -386,4 +389,21 @@ fn leave(connection: &Connection, mut response: Response<Outgoing>) -> Response<
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How large the future is that this gives.
+    fn size_of_future<A, B, F>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_request_does_not_carry_room_for_what_few_need() {
+        // It is moved once, and copied whole: a handshake or a question to others within it would be most of it.
+        let size = size_of_future(serve);
+        assert!(size <= 4_500, "{size} bytes");
+    }
 }

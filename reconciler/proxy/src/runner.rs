@@ -87,7 +87,8 @@ impl Runner for Proxy {
             .set_aliases(world.tables.mesh.trust_domain_aliases.iter().map(ToString::to_string).collect());
         let ports: Vec<u16> = world.tables.listeners.iter().map(|listener| listener.port).collect();
         self.tell_of_idle_ports(&world, &ports);
-        self.shared.world.store(Some(Arc::new(world)));
+        let before = self.shared.world.swap(Some(Arc::new(world)));
+        self.shared.retired.add(before);
         self.shared.has_world.send_replace(true);
         self.shared.counters.activations.add_one();
 

@@ -6,7 +6,7 @@
 mod gateway;
 mod outside;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustls::{ClientConfig, ServerConfig};
@@ -29,12 +29,24 @@ pub(crate) struct Mutual {
     pub(crate) server_name: ServerName<'static>,
 }
 
-impl Mutual {
+/// How the clusters of one snapshot are secured. Those that accept the same identities have the same configurations.
+pub(crate) struct Securing<'i> {
+    identity: &'i LiveIdentity,
+    /// For HTTP/1, HTTP/2 and bytes, by who is accepted.
+    known: BTreeMap<BTreeSet<SpiffeId>, [Arc<ClientConfig>; 3]>,
+}
+
+impl<'i> Securing<'i> {
+    /// With the identity that is shown.
+    pub(crate) fn new(identity: &'i LiveIdentity) -> Securing<'i> {
+        Securing { identity, known: BTreeMap::new() }
+    }
+
     /// The configurations of a cluster; none if its connections are not secured.
     ///
     /// # Errors
     /// If an identity that it accepts is none, or its name cannot be a server name.
-    pub(crate) fn of(cluster: &Cluster, identity: &LiveIdentity) -> Result<Option<Mutual>, String> {
+    pub(crate) fn of(&mut self, cluster: &Cluster) -> Result<Option<Mutual>, String> {
         let accepted = match &cluster.tls {
             ClusterTls::Plain => return Ok(None),
             ClusterTls::Auto(Identities { accepted }) | ClusterTls::Mutual(Identities { accepted }) => accepted,
@@ -47,11 +59,13 @@ impl Mutual {
         let name = cluster.server_name();
         let server_name =
             ServerName::try_from(name.clone()).map_err(|_| format!("`{name}` cannot be a server name"))?;
-        let config =
-            |protocols: &[&[u8]]| taut_identity::client_config(identity, Accepted::AnyOf(accepted.clone()), protocols);
-        // As Istio's proxies say it, so that a port which takes plaintext as well knows the mesh's TLS by it (§2.2).
-        let (http1, http2) = (config(&[b"istio-http/1.1", b"http/1.1"]), config(&[b"istio-h2", b"h2"]));
-        Ok(Some(Mutual { http1, http2, bytes: config(&[b"istio"]), server_name }))
+        let identity = self.identity;
+        let [http1, http2, bytes] = self.known.entry(accepted).or_insert_with_key(|accepted| {
+            // As Istio's proxies say it, so that a port which takes plaintext as well knows the mesh's TLS by it (§2.2).
+            let protocols: [&[&[u8]]; 3] = [&[b"istio-http/1.1", b"http/1.1"], &[b"istio-h2", b"h2"], &[b"istio"]];
+            protocols.map(|these| taut_identity::client_config(identity, Accepted::AnyOf(accepted.clone()), these))
+        });
+        Ok(Some(Mutual { http1: http1.clone(), http2: http2.clone(), bytes: bytes.clone(), server_name }))
     }
 }
 

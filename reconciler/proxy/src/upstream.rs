@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use taut_identity::LiveIdentity;
 use taut_snapshot::decide::{Nearness, Whereabouts};
 use taut_snapshot::object::{Balancer, Cluster, ClusterTls, HashKey, Protocol};
 use tokio::sync::Notify;
@@ -23,7 +22,7 @@ use crate::outlier::{Gate, Health, Outcome};
 use crate::pool::Pool;
 use crate::telemetry::names::{Labels, NameId, ServiceName};
 use crate::telemetry::peer::Acquaintance;
-use crate::tls::Mutual;
+use crate::tls::{Mutual, Securing};
 
 /// The share of an endpoint that is no longer new.
 const WARM: u32 = 1_000;
@@ -128,12 +127,12 @@ impl Upstream {
     pub(crate) fn new(
         cluster: Cluster,
         here: &Arc<Whereabouts>,
-        identity: &LiveIdentity,
+        securing: &mut Securing<'_>,
         labels: &Labels,
         before: Option<&Upstream>,
     ) -> Result<Upstream, String> {
         let name: Arc<str> = cluster.name().into();
-        let mutual = Mutual::of(&cluster, identity).map_err(|why| format!("cluster `{name}`: {why}"))?;
+        let mutual = securing.of(&cluster).map_err(|why| format!("cluster `{name}`: {why}"))?;
         let service = labels.services.number(ServiceName::new(&cluster.host, &cluster.namespace));
         Ok(Upstream { name, service, mutual, here: here.clone(), ..Upstream::bare(cluster, before) })
     }

@@ -21,6 +21,7 @@ use crate::config::{Patience, Refresh};
 use crate::drain::Drains;
 use crate::limits::Gauge;
 use crate::listen::{Listening, accept_all};
+use crate::retire::Retired;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::files::Writers;
 use crate::telemetry::log::Log;
@@ -34,6 +35,8 @@ use crate::world::World;
 pub(crate) struct Shared {
     /// What decides requests; none before the first snapshot. Each request loads it once.
     pub(crate) world: ArcSwapOption<World>,
+    /// Those before it, as long as requests are decided by them.
+    pub(crate) retired: Retired,
     /// Whether there is one. Connections wait for it, not requests.
     pub(crate) has_world: watch::Sender<bool>,
     pub(crate) identity: LiveIdentity,

@@ -23,7 +23,7 @@ use crate::telemetry::names::{Labels, NameId, ServiceName, Workload};
 use crate::telemetry::peer::Introduction;
 use crate::telemetry::said::Wanted;
 use crate::telemetry::told::Sink;
-use crate::tls::{Ending, HTTP, gateway_config};
+use crate::tls::{Ending, HTTP, Securing, gateway_config};
 use crate::token::Tokens;
 use crate::trace::Tracer;
 use crate::upstream::Upstream;
@@ -269,6 +269,7 @@ fn upstreams(
     let own = || taut_snapshot::endpoint::locality_of(&view.labels);
     let here =
         Arc::new(Whereabouts { locality: shared.locality.clone().unwrap_or_else(own), labels: view.labels.clone() });
+    let mut securing = Securing::new(&shared.identity);
     let (mut all, mut fresh) = (Vec::with_capacity(tables.clusters().len()), Vec::new());
     for cluster in tables.clusters() {
         let before = known.get(&key(cluster)).map(|known| Arc::clone(known));
@@ -276,7 +277,7 @@ fn upstreams(
             all.push(same.clone());
             continue;
         }
-        let upstream = Upstream::new(cluster.clone(), &here, &shared.identity, &shared.labels, before.as_deref())?;
+        let upstream = Upstream::new(cluster.clone(), &here, &mut securing, &shared.labels, before.as_deref())?;
         let upstream = Arc::new(upstream);
         all.push(upstream.clone());
         fresh.push(Fresh { upstream, before });

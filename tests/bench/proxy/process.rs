@@ -9,6 +9,11 @@ pub(crate) fn pin(id: u32, processors: &str) {
     let _ = Command::new("taskset").args(arguments).output();
 }
 
+/// Has a process use only what others leave of its processor; without `chrt`, or where that is not allowed, it does not.
+pub(crate) fn stand_back(id: u32) {
+    let _ = Command::new("chrt").args(["--all-tasks", "--idle", "--pid", "0", &id.to_string()]).output();
+}
+
 /// Seconds of processor time that a process has used.
 pub(crate) fn ticks(id: u32) -> f64 {
     /// `_SC_CLK_TCK`, which is the same on every Linux.
@@ -23,7 +28,17 @@ pub(crate) fn ticks(id: u32) -> f64 {
 
 /// Bytes of memory that a process holds.
 pub(crate) fn memory(id: u32) -> f64 {
+    held(id, "VmRSS:")
+}
+
+/// Those of them that are its own: not the pages of its program, which all processes of one binary share and which the
+/// system takes back when it needs them.
+pub(crate) fn own_memory(id: u32) -> f64 {
+    held(id, "RssAnon:")
+}
+
+fn held(id: u32, field: &str) -> f64 {
     let status = fs::read_to_string(format!("/proc/{id}/status")).expect("the process is there");
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says so");
+    let resident = status.lines().find_map(|line| line.strip_prefix(field)).expect("Linux says so");
     resident.trim().trim_end_matches(" kB").trim().parse::<f64>().expect("it is a number") * 1024.0
 }

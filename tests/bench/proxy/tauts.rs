@@ -9,7 +9,11 @@ use harness::{Serving, commit, repository, serving, taut_with_input};
 use taut_control::{Client, Target as Goal};
 use tokio::runtime::Runtime;
 
-use super::load::{Protocol, Target, pacing};
+use super::load::{Protocol, Target, pacing, try_once};
+use super::process::stand_back;
+
+/// How many routes one of the hosts has, of which the last one is asked for.
+pub(crate) const MANY: usize = 1_000;
 
 /// What a large snapshot has: so many services, each with so many routes.
 pub(crate) const SERVICES: usize = 1_000;
@@ -67,7 +71,7 @@ spec:
 /// A host of 1,000 routes, of which the last one is asked for.
 fn mesh() -> String {
     let mut text = MESH.to_owned();
-    for number in 0..1_000 {
+    for number in 0..MANY {
         let _ = writeln!(
             text,
             "  - match: [{{uri: {{prefix: /route-{number}/}}}}]\n    route: [{{destination: {{host: orders, port: {{number: 8080}}}}}}]"
@@ -97,12 +101,24 @@ fn services() -> String {
     text
 }
 
+/// Where a client's proxy listens.
+fn listening(client: &Serving) -> [SocketAddr; 2] {
+    let said: serde_json::Value = serde_json::from_str(&client.first_line).expect("it says where it listens");
+    [0, 1].map(|at| {
+        let address = said["binds"][at]["address"].as_str().expect("it has an address");
+        address.parse().expect("it is an address")
+    })
+}
+
 pub(crate) struct Tauts {
     folder: tempfile::TempDir,
     client: Serving,
+    /// What it was started with.
+    arguments: Vec<String>,
     server: Serving,
     listening: [SocketAddr; 2],
-    _others: [Serving; 2],
+    /// The authority and the reconciler.
+    others: [Serving; 2],
     runtime: Runtime,
 }
 
@@ -135,23 +151,21 @@ impl Tauts {
             arguments.extend(["--ca", &ca, "--reconciler", &reconciler, "--join-token", &joined, "--workers", "1"]);
             arguments.extend(binds);
             arguments.extend(["--admin", "127.0.0.1:0", "--format", "json"]);
-            run(&arguments)
+            (run(&arguments), arguments.into_iter().map(str::to_owned).collect::<Vec<String>>())
         };
         let inbound = ["8080", "8081"].map(|port| format!("{port}=127.0.0.1:0,{application}"));
-        let server = proxy("orders", &["--inbound", &inbound[0], "--inbound", &inbound[1]]);
-        let client = proxy("frontend", &["--outbound", "8080=127.0.0.1:0", "--outbound", "8081=127.0.0.1:0"]);
-        let said: serde_json::Value = serde_json::from_str(&client.first_line).expect("it says where it listens");
-        let listening = [0, 1].map(|at| {
-            let address = said["binds"][at]["address"].as_str().expect("it has an address");
-            address.parse().expect("it is an address")
-        });
+        let (server, _) = proxy("orders", &["--inbound", &inbound[0], "--inbound", &inbound[1]]);
+        let (client, arguments) =
+            proxy("frontend", &["--outbound", "8080=127.0.0.1:0", "--outbound", "8081=127.0.0.1:0"]);
+        let listening = listening(&client);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let tauts = Tauts {
             folder,
             client,
+            arguments,
             server,
             listening,
-            _others: [authority, reconciling],
+            others: [authority, reconciling],
             runtime: runtime.expect("a runtime"),
         };
         let _ = tauts.control();
@@ -182,8 +196,10 @@ impl Tauts {
         Target { address, host: "orders", path: "/".to_owned() }
     }
 
-    /// Pushes the large snapshot while requests are made.
+    /// Pushes the large snapshot while requests are made. In a mesh the reconciler runs on another machine; here it shares
+    /// a processor with the load and the application, and would be measured with them if it did not stand back.
     pub(crate) fn moves_under_load(&self, target: &Target, rate: f64) -> Moved {
+        self.others.iter().for_each(|other| stand_back(other.id()));
         let mut control = self.control();
         let loading = pacing(target, rate, Duration::from_secs(20));
         let begun = now();
@@ -201,6 +217,20 @@ impl Tauts {
             before: loaded.p99(Some((begun + 1.0, begun + steady.as_secs_f64()))),
             during: loaded.p99(Some((live - 0.9, live + 0.1))),
         }
+    }
+}
+
+impl Tauts {
+    /// The client's proxy, begun anew with what it runs: as Envoy's is, which has served nothing and held nothing else.
+    pub(crate) fn begun_anew(mut self) -> (Tauts, u32) {
+        self.client.kill();
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        self.client = serving(&arguments).unwrap_or_else(|run| panic!("{arguments:?}: {run:?}"));
+        self.listening = listening(&self.client);
+        // It is answered once the snapshot is loaded.
+        try_once(&self.target(Protocol::Http1));
+        let id = self.client.id();
+        (self, id)
     }
 }
 

@@ -3,6 +3,7 @@
 use regex::bytes::Regex;
 
 use super::cors::CorsPolicy;
+use super::paths::Paths;
 use super::pattern::{self, BadPattern, Pattern};
 use super::request::Request;
 use crate::Text;
@@ -57,9 +58,9 @@ pub struct Destination {
     /// Its share.
     pub weight: u32,
     /// Header changes of the request.
-    pub request_headers: Option<HeaderOps>,
+    pub request_headers: Option<Box<HeaderOps>>,
     /// Header changes of the response.
-    pub response_headers: Option<HeaderOps>,
+    pub response_headers: Option<Box<HeaderOps>>,
     /// The Host that the service sees, if the rule does not say.
     pub host: Text,
 }
@@ -68,6 +69,16 @@ pub struct Destination {
 #[derive(Clone, Debug)]
 pub struct Router {
     rules: Vec<ReadyRule>,
+    /// Where to look in a long table.
+    index: Option<Index>,
+}
+
+/// The alternatives of all rules in their order, a rule without any as one that takes every request.
+#[derive(Clone, Debug)]
+struct Index {
+    paths: Paths,
+    /// The rule of each, and the alternative in it.
+    entries: Vec<(u32, u32)>,
 }
 
 #[derive(Clone, Debug)]
@@ -75,6 +86,13 @@ struct ReadyRule {
     name: Text,
     alternatives: Vec<Alternative>,
     todo: ToDo,
+    /// None in most rules: a large mesh has many.
+    more: Option<Box<More>>,
+}
+
+/// What a rule does beside sending requests on.
+#[derive(Clone, Debug)]
+struct More {
     request_headers: Option<HeaderOps>,
     response_headers: Option<HeaderOps>,
     makes_headers: bool,
@@ -114,6 +132,13 @@ pub struct Alternative {
     pub name: Text,
     path: Option<Matcher>,
     ignore_case: bool,
+    /// None in most alternatives.
+    beside: Option<Box<Beside>>,
+}
+
+/// Conditions on something else than the path.
+#[derive(Clone, Debug)]
+struct Beside {
     method: Option<Matcher>,
     scheme: Option<Matcher>,
     authority: Option<Matcher>,
@@ -174,16 +199,19 @@ impl Alternative {
         let named = |list: &[object::NamedMatcher]| -> Result<Vec<_>, BadPattern> {
             list.iter().map(|it| Ok((it.name.clone(), Matcher::new(&it.value)?))).collect()
         };
-        Ok(Alternative {
-            name: from.name.clone(),
-            path: one(&from.path)?,
-            ignore_case: from.ignore_case,
+        let beside = Beside {
             method: one(&from.method)?,
             scheme: one(&from.scheme)?,
             authority: one(&from.authority)?,
             headers: named(&from.headers)?,
             without_headers: named(&from.without_headers)?,
             query: named(&from.query)?,
+        };
+        Ok(Alternative {
+            name: from.name.clone(),
+            path: one(&from.path)?,
+            ignore_case: from.ignore_case,
+            beside: Some(beside).filter(|it| !it.is_empty()).map(Box::new),
         })
     }
 
@@ -192,10 +220,51 @@ impl Alternative {
     }
 
     fn matches(&self, request: &Request<'_>) -> bool {
+        self.path_matches(request.path) && self.beside.as_ref().is_none_or(|beside| beside.matches(request))
+    }
+
+    /// The first condition that a request does not meet.
+    #[must_use]
+    pub fn unmet(&self, request: &Request<'_>) -> Option<Unmet> {
+        if let (Some(matcher), false) = (&self.path, self.path_matches(request.path)) {
+            return Some(format!("the path `{}` {}", request.path, matcher.unmet()));
+        }
+        self.beside.as_ref()?.unmet(request)
+    }
+
+    /// What every path that matches begins with, if that is known.
+    fn beginning(&self) -> Option<&Text> {
+        match &self.path {
+            Some(Matcher::Exact(text) | Matcher::Prefix(text)) if !self.ignore_case => Some(text),
+            // Below `/a/` is `/a` as well.
+            Some(Matcher::Below(text)) if !self.ignore_case && !text.ends_with('/') => Some(text),
+            _ => None,
+        }
+    }
+
+    /// How much of a path that matches is what a rewrite replaces.
+    fn matched(&self, path: &str) -> usize {
+        match &self.path {
+            Some(Matcher::Prefix(prefix)) => prefix.len(),
+            Some(Matcher::Below(prefix)) => prefix.trim_end_matches('/').len(),
+            Some(Matcher::Exact(_) | Matcher::Regex(_)) => path.len(),
+            // Without a condition on the path, the prefix `/` is replaced.
+            Some(Matcher::Present) | None => 1,
+        }
+    }
+}
+
+impl Beside {
+    fn is_empty(&self) -> bool {
+        let texts = [&self.method, &self.scheme, &self.authority];
+        let lists = [&self.headers, &self.without_headers, &self.query];
+        texts.iter().all(|text| text.is_none()) && lists.iter().all(|list| list.is_empty())
+    }
+
+    fn matches(&self, request: &Request<'_>) -> bool {
         let text =
             |matcher: &Option<Matcher>, value: &str| matcher.as_ref().is_none_or(|matcher| matcher.matches_text(value));
-        self.path_matches(request.path)
-            && text(&self.method, request.method)
+        text(&self.method, request.method)
             && text(&self.scheme, request.scheme)
             && text(&self.authority, request.authority)
             && self.headers.iter().all(|(name, matcher)| header_matches(request, name, matcher))
@@ -203,16 +272,11 @@ impl Alternative {
             && self.query.iter().all(|(name, matcher)| parameter_matches(request, name, matcher))
     }
 
-    /// The first condition that a request does not meet.
-    #[must_use]
-    pub fn unmet(&self, request: &Request<'_>) -> Option<Unmet> {
+    fn unmet(&self, request: &Request<'_>) -> Option<Unmet> {
         let text = |what: &str, matcher: &Option<Matcher>, value: &str| {
             let matcher = matcher.as_ref().filter(|matcher| !matcher.matches_text(value))?;
             Some(format!("the {what} `{value}` {}", matcher.unmet()))
         };
-        if let (Some(matcher), false) = (&self.path, self.path_matches(request.path)) {
-            return Some(format!("the path `{}` {}", request.path, matcher.unmet()));
-        }
         text("method", &self.method, request.method)
             .or_else(|| text("scheme", &self.scheme, request.scheme))
             .or_else(|| text("host", &self.authority, request.authority))
@@ -231,17 +295,6 @@ impl Alternative {
                     self.query.iter().find(|(name, matcher)| !parameter_matches(request, name, matcher))?;
                 Some(format!("the query parameter `{name}` {}", matcher.unmet()))
             })
-    }
-
-    /// How much of a path that matches is what a rewrite replaces.
-    fn matched(&self, path: &str) -> usize {
-        match &self.path {
-            Some(Matcher::Prefix(prefix)) => prefix.len(),
-            Some(Matcher::Below(prefix)) => prefix.trim_end_matches('/').len(),
-            Some(Matcher::Exact(_) | Matcher::Regex(_)) => path.len(),
-            // Without a condition on the path, the prefix `/` is replaced.
-            Some(Matcher::Present) | None => 1,
-        }
     }
 }
 
@@ -280,12 +333,21 @@ impl Router {
     /// # Errors
     /// If a pattern cannot be compiled.
     pub fn new(table: &RouteTable, number: &mut dyn FnMut(&ClusterRef) -> ClusterId) -> Result<Router, BadPattern> {
-        Ok(Router { rules: table.rules.iter().map(|rule| ReadyRule::new(rule, number)).collect::<Result<_, _>>()? })
+        let rules = table.rules.iter().map(|rule| ReadyRule::new(rule, number)).collect::<Result<Vec<_>, _>>()?;
+        let index = Index::new(&rules);
+        Ok(Router { rules, index })
     }
 
     /// The rule for a request.
     #[must_use]
     pub fn route(&self, request: &Request<'_>) -> Option<Hit<'_>> {
+        match &self.index {
+            Some(index) => index.route(&self.rules, request),
+            None => self.look_through(request),
+        }
+    }
+
+    fn look_through(&self, request: &Request<'_>) -> Option<Hit<'_>> {
         self.rules.iter().enumerate().find_map(|(number, rule)| {
             let alternative = match rule.alternatives.as_slice() {
                 [] => None,
@@ -324,6 +386,29 @@ impl Router {
     }
 }
 
+impl Index {
+    /// None if there is little to look through.
+    fn new(rules: &[ReadyRule]) -> Option<Index> {
+        let of_rule = |rule: &ReadyRule| rule.alternatives.len().max(1);
+        let numbers =
+            rules.iter().enumerate().flat_map(|(number, rule)| (0..of_rule(rule)).map(move |at| (number, at)));
+        let beginnings = numbers.clone().map(|(number, at)| rules[number].alternatives.get(at)?.beginning());
+        let paths = Paths::new(beginnings)?;
+        let entries = numbers.map(|(number, at)| (number as u32, at as u32)).collect();
+        Some(Index { paths, entries })
+    }
+
+    fn route<'t>(&self, rules: &'t [ReadyRule], request: &Request<'_>) -> Option<Hit<'t>> {
+        let entry = |number: u32| {
+            let (rule, alternative) = self.entries[number as usize];
+            (rule as usize, rules[rule as usize].alternatives.get(alternative as usize))
+        };
+        let matches = |number: u32| entry(number).1.is_none_or(|alternative| alternative.matches(request));
+        let (rule, alternative) = entry(self.paths.first(request.path, matches)?);
+        Some(rules[rule].hit(rule, alternative, request))
+    }
+}
+
 impl ReadyRule {
     fn new(rule: &Rule, number: &mut dyn FnMut(&ClusterRef) -> ClusterId) -> Result<ReadyRule, BadPattern> {
         Ok(ReadyRule {
@@ -334,27 +419,43 @@ impl ReadyRule {
                 Action::Redirect(redirect) => ToDo::Redirect(redirect.clone()),
                 Action::Respond(respond) => ToDo::Respond(respond.clone()),
             },
-            request_headers: rule.request_headers.clone(),
-            response_headers: rule.response_headers.clone(),
-            makes_headers: makes_headers(rule),
-            fault: rule.fault.clone(),
-            cors: rule.cors.as_ref().map(CorsPolicy::new).transpose()?,
+            more: More::new(rule)?.map(Box::new),
         })
     }
 
     fn hit<'t>(&'t self, rule: usize, alternative: Option<&'t Alternative>, request: &Request<'_>) -> Hit<'t> {
+        let more = self.more.as_ref();
         Hit {
             rule,
             alternative,
             name: &self.name,
             todo: &self.todo,
-            request_headers: self.request_headers.as_ref(),
-            response_headers: self.response_headers.as_ref(),
-            makes_headers: self.makes_headers,
+            request_headers: more.and_then(|more| more.request_headers.as_ref()),
+            response_headers: more.and_then(|more| more.response_headers.as_ref()),
+            makes_headers: more.is_some_and(|more| more.makes_headers),
             matched: alternative.map_or(1, |alternative| alternative.matched(request.path)),
-            fault: self.fault.as_ref(),
-            cors: self.cors.as_ref(),
+            fault: more.and_then(|more| more.fault.as_ref()),
+            cors: more.and_then(|more| more.cors.as_ref()),
         }
+    }
+}
+
+impl More {
+    /// None if there is nothing.
+    fn new(rule: &Rule) -> Result<Option<More>, BadPattern> {
+        let Rule { request_headers, response_headers, fault, cors, .. } = rule;
+        let makes_headers = makes_headers(rule);
+        let plain = request_headers.is_none() && response_headers.is_none() && !makes_headers;
+        if plain && fault.is_none() && cors.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(More {
+            request_headers: request_headers.clone(),
+            response_headers: response_headers.clone(),
+            makes_headers,
+            fault: fault.clone(),
+            cors: cors.as_ref().map(CorsPolicy::new).transpose()?,
+        }))
     }
 }
 
@@ -383,8 +484,8 @@ impl Forwarding {
                 Target::Missing(name) => Err(name.clone()),
             },
             weight: to.weight,
-            request_headers: to.request_headers.clone(),
-            response_headers: to.response_headers.clone(),
+            request_headers: to.request_headers.clone().map(Box::new),
+            response_headers: to.response_headers.clone().map(Box::new),
             host: to.host.clone(),
         };
         let destinations = forward.destinations.iter().map(&mut destination).collect();

@@ -1,6 +1,6 @@
 //! How long an exchange, and one try of it, may take (semantics.md §3.10).
 
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,12 +48,11 @@ impl Deadline {
 pub(super) async fn within<T, E: From<Over>>(
     deadline: Option<&Deadline>,
     try_limit: Option<Instant>,
-    attempt: impl Future<Output = Result<T, E>>,
+    mut attempt: Pin<&mut impl Future<Output = Result<T, E>>>,
 ) -> Result<T, E> {
     if deadline.is_none() && try_limit.is_none() {
         return attempt.await;
     }
-    let mut attempt = pin!(attempt);
     loop {
         let limit = deadline.map(Deadline::at);
         let until = [limit, try_limit].into_iter().flatten().min();

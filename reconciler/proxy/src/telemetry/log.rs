@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderValue, Version};
 use taut_snapshot::object::LogFormat;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::counters::Counter;
 use super::record::{Line, Record};
@@ -47,7 +48,21 @@ impl Log {
     /// If the system gives no thread.
     pub(crate) fn start(log: AccessLog) -> io::Result<Log> {
         let (queue, waiting) = sync_channel(WAITING_MAX);
-        thread::Builder::new().name("access-log".to_owned()).spawn(move || write_all(log, &waiting))?;
+        let start = move || {
+            let writer = thread::Builder::new().name("access-log".to_owned());
+            writer.spawn(move || write_all(log, &waiting)).map(drop)
+        };
+        match Handle::try_current() {
+            // A thread has the priority of the one that starts it, and whoever prepares a snapshot stands back.
+            Ok(runtime) if runtime.runtime_flavor() == RuntimeFlavor::MultiThread => {
+                runtime.spawn(async move {
+                    if let Err(error) = start() {
+                        tracing::error!(%error, "there is no thread to write the access log, whose lines are dropped");
+                    }
+                });
+            }
+            _ => start()?,
+        }
         Ok(Log { queue })
     }
 
