@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use taut_model::{Converted, Mesh, MeshWide, Settings, Whole};
 use taut_resources::{MeshConfig, Outcome, Resource};
 use taut_snapshot::{EndpointSet, Snapshot, SourceMap};
-use taut_source::{FileId, Problem, Problems, SourceFile, SourceSet, YamlReader};
+use taut_source::{FileId, Problem, Problems, SourceFile, SourceSet, YamlReader, threads};
 
-use crate::lower::Shares;
+use crate::lower::{Lowered, Shares};
 use crate::origins::Origins;
 use crate::second_opinion::SecondOpinion;
 use crate::wide::{Held, Wide};
-use crate::{allowed, endpoints, exceptions, lower, origins, threads};
+use crate::{allowed, endpoints, exceptions, lower, origins};
 
 /// What a compilation depends on besides the files.
 #[derive(Clone, Debug)]
@@ -75,12 +75,19 @@ pub struct Compiled {
     pub counts: Counts,
 }
 
+/// From so many resources on it is worth having threads for a single step.
+const MANY: usize = 4096;
+
 /// Source text in, snapshot out.
 #[must_use]
 pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
     let mut problems = Problems::default();
     let (mut read, counts) = read(sources, options, &mut problems);
-    compile_read(sources, options, &mut read, counts, problems, false).0
+    let compiled = compile_read(sources, options, &mut read, counts, problems, false).0;
+    if MANY <= counts.resources {
+        threads::let_go(read);
+    }
+    compiled
 }
 
 /// What is known of a mesh beside what it was compiled to, for whoever compiles it again after an edit.
@@ -117,23 +124,30 @@ pub(crate) fn compile_read(
         read.mesh(options)
     };
     let problems: Problems = problems.into_iter().collect();
+    let lowered = (!problems.fatal()).then(|| lower::lower(&mesh, known));
     let mut source_map = origins::empty();
-    let mut snapshot = None;
-    let mut of_next_time = None;
-    if !problems.fatal() {
-        let lowered = lower::lower(&mesh, known);
-        source_map = lowered.origins.source_map(sources);
-        snapshot = Some(lowered.snapshot);
-        let known = |shares| Known {
-            settings: mesh.settings.clone(),
-            whole: mesh.whole(),
-            origins: lowered.origins,
-            shares,
-            plain_http: lower::has_plain_http(&mesh),
-        };
-        of_next_time = lowered.shares.filter(|_| left_out.is_empty() && mesh.inventory.replaced.is_empty()).map(known);
+    let mut endpoints = EndpointSet { endpoints: Vec::new() };
+    let (mut snapshot, mut of_next_time, mut mapped) = (None, None, None);
+    if let Some(Lowered { snapshot: made, origins, shares }) = lowered {
+        snapshot = Some(made);
+        if known {
+            source_map = origins.source_map(sources);
+            of_next_time = shares.filter(|_| left_out.is_empty() && mesh.inventory.replaced.is_empty()).map(|shares| {
+                let (settings, whole) = (mesh.settings.clone(), mesh.whole());
+                Known { settings, whole, origins, shares, plain_http: lower::has_plain_http(&mesh) }
+            });
+        } else {
+            mapped = Some(origins);
+        }
     }
-    let endpoints = endpoints::declared(&mesh);
+    let declared = || {
+        endpoints = endpoints::declared(&mesh);
+        drop(mesh); // a large one takes its time to go
+    };
+    match mapped {
+        Some(origins) => source_map = origins.into_source_map(sources, Box::new(declared)),
+        None => declared(),
+    }
     (Compiled { snapshot, source_map, endpoints, problems: problems.into_sorted(), counts }, of_next_time)
 }
 
@@ -200,7 +214,8 @@ pub(crate) fn read_files(files: &[(FileId, &SourceFile)], options: &Options) -> 
 /// What all files hold.
 pub(crate) fn together(files: Vec<FileRead>, problems: &mut Problems) -> (Sources, Counts) {
     let mut counts = Counts::default();
-    let mut read = Sources::default();
+    let resources = Vec::with_capacity(files.iter().map(|file| file.resources.len()).sum());
+    let mut read = Sources { resources, ..Sources::default() };
     let mut wide = Wide::new();
     for file in files {
         counts.documents += file.documents;

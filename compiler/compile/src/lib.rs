@@ -14,7 +14,6 @@ mod memo;
 mod origins;
 mod rules;
 mod second_opinion;
-mod threads;
 mod wide;
 
 pub use allowed::may_be_allowed;

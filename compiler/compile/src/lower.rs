@@ -28,8 +28,10 @@ use std::sync::Arc;
 use taut_model::{Governing, Host, Imports, LabelSet, Mesh, Protocol, ServiceId};
 use taut_resources::Normalization;
 use taut_snapshot::format::codec::Link;
-use taut_snapshot::object::{self, Authority, ClusterSet, Layer, PathNormalization, Root};
+use taut_snapshot::object::{self, Authority, ClusterSet, Layer, PathNormalization, Root, Telemetry};
 use taut_snapshot::{Digest, Objects, Snapshot, Text};
+use taut_source::Place;
+use taut_source::threads::{self, Job};
 
 use crate::origins::Origins;
 
@@ -92,8 +94,12 @@ pub(crate) struct Lowering<'m, 'r> {
     pub(crate) mesh: &'m Mesh<'r>,
     pub(crate) objects: Objects,
     pub(crate) origins: Origins,
+    /// What others have made of parts of the mesh, until it is put together.
+    made: Vec<(Objects, Origins)>,
     pub(crate) mesh_link: Link<object::Mesh>,
     clusters: HashMap<ClusterKey, Link<ClusterSet>>,
+    /// What is told of requests, by namespace and the Telemetries that say so.
+    told: HashMap<(Text, Vec<Place>), Option<Link<Telemetry>>>,
     /// Every host that is a service, or that a virtual service of sidecars names.
     hosts: Option<Arc<[Host]>>,
     /// What the last destination led to: most of those of a rule are subsets of one host.
@@ -150,8 +156,10 @@ impl<'m, 'r> Lowering<'m, 'r> {
             mesh,
             objects,
             origins: Origins::default(),
+            made: Vec::new(),
             mesh_link,
             clusters: HashMap::new(),
+            told: HashMap::new(),
             hosts: None,
             last: None,
             base: None,
@@ -174,8 +182,10 @@ impl<'m, 'r> Lowering<'m, 'r> {
             mesh: self.mesh,
             objects: Objects::default(),
             origins: Origins::default(),
+            made: Vec::new(),
             mesh_link: self.mesh_link,
             clusters: HashMap::new(),
+            told: HashMap::new(),
             hosts: self.hosts.clone(),
             last: None,
             base: self.base.clone(),
@@ -194,16 +204,36 @@ impl<'m, 'r> Lowering<'m, 'r> {
 
     /// Takes over what another one has made.
     pub(crate) fn join(&mut self, other: Self) {
-        self.objects.absorb(other.objects);
-        self.origins.absorb(other.origins);
+        self.join_later(other);
+        self.join_all();
+    }
+
+    /// Takes it over too, and leaves the work for [`Lowering::root`].
+    fn join_later(&mut self, other: Self) {
         self.base_is_used |= other.base_is_used;
         if let (Some(ours), Some(theirs)) = (&mut self.shares, other.shares) {
             ours.absorb(theirs);
         }
+        self.made.push((other.objects, other.origins));
     }
 
-    /// The root of these views, by the names of their workloads.
+    /// Puts together what others have made.
+    fn join_all(&mut self) {
+        /// So many objects that it is worth having threads.
+        const MANY: usize = 4096;
+        let many = MANY <= self.made.iter().map(|(objects, _)| objects.len()).sum();
+        let (all_objects, all_origins): (Vec<_>, Vec<_>) = self.made.drain(..).unzip();
+        let (objects, origins) = (&mut self.objects, &mut self.origins);
+        let jobs: Vec<Job<'_>> = vec![
+            Box::new(|| all_objects.into_iter().for_each(|other| objects.absorb(other))),
+            Box::new(|| all_origins.into_iter().for_each(|other| origins.absorb(other))),
+        ];
+        threads::all(many, jobs);
+    }
+
+    /// The root of these views, by the names of their workloads. All that was made for it is put together.
     pub(crate) fn root(&mut self, views: BTreeMap<Text, Digest>) -> Digest {
+        self.join_all();
         let views = self.objects.insert_map(views);
         let authority = self.authority();
         let base = self.base.as_ref().filter(|_| self.base_is_used).map(|base| base.0);

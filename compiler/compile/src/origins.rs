@@ -7,7 +7,7 @@ use taut_resources::Resource;
 use taut_snapshot::{Digest, Origin, SourceMap};
 use taut_source::{FileId, LineIndex, SourceSet, Span, Text};
 
-use crate::threads;
+use taut_source::threads::{self, Job};
 
 /// The places that objects came from.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,14 +45,12 @@ impl Source {
     }
 
     fn origin(&self, line: u32) -> Origin {
-        Origin {
-            part: self.part,
-            kind: self.kind.clone(),
-            namespace: self.namespace.clone(),
-            name: self.name.clone(),
-            file: self.file.0,
-            line,
-        }
+        self.clone().into_origin(line)
+    }
+
+    fn into_origin(self, line: u32) -> Origin {
+        let Source { part, file, kind, namespace, name, .. } = self;
+        Origin { part, kind, namespace, name, file: file.0, line }
     }
 
     /// Says which part of its object it is of, once that is known.
@@ -120,9 +118,41 @@ impl Origins {
             let origin = |source: &Source| source.origin(lines[source.file.0 as usize].line(source.offset));
             (**digest, places.iter().map(origin).collect())
         });
-        let files = sources.files().iter().map(|file| Text::new(&file.name)).collect();
-        SourceMap { files, objects, ..empty() }
+        SourceMap { files: names(sources), objects, ..empty() }
     }
+
+    /// The same, where nobody asks for the places any more. `beside` is done at the same time.
+    pub(crate) fn into_source_map(self, sources: &SourceSet, beside: Job<'_>) -> SourceMap {
+        /// How many objects a thread takes at once, where there are more.
+        const SHARE: usize = 8192;
+        let lines = threads::each(sources.files(), |file| LineIndex::new(&file.bytes));
+        let origin = |source: Source| {
+            let line = lines[source.file.0 as usize].line(source.offset);
+            source.into_origin(line)
+        };
+        let mut places = self.of.into_iter();
+        let mut shares: Vec<Share> = Vec::with_capacity(places.len().div_ceil(SHARE));
+        while places.len() != 0 {
+            shares.push(Share { places: places.by_ref().take(SHARE).collect(), origins: Vec::new() });
+        }
+        let mut jobs = vec![beside];
+        jobs.extend(shares.iter_mut().map(|share| -> Job<'_> {
+            Box::new(|| {
+                let places = std::mem::take(&mut share.places).into_iter();
+                share.origins =
+                    places.map(|(digest, places)| (digest, places.into_iter().map(origin).collect())).collect();
+            })
+        }));
+        threads::all(2 < jobs.len(), jobs);
+        let objects = shares.into_iter().flat_map(|share| share.origins).collect();
+        SourceMap { files: names(sources), objects, ..empty() }
+    }
+}
+
+/// A part of what is mapped, before and after.
+struct Share {
+    places: Vec<(Digest, Vec<Source>)>,
+    origins: Vec<(Digest, Vec<Origin>)>,
 }
 
 fn add_all(sources: &mut Vec<Source>, more: impl IntoIterator<Item = Source>) {
@@ -134,6 +164,10 @@ fn add_all(sources: &mut Vec<Source>, more: impl IntoIterator<Item = Source>) {
         sources.sort_unstable();
         sources.dedup();
     }
+}
+
+fn names(sources: &SourceSet) -> Vec<Text> {
+    sources.files().iter().map(|file| Text::new(&file.name)).collect()
 }
 
 /// A source map of nothing, by this compiler.

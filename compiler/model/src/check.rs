@@ -21,6 +21,8 @@ mod telemetry;
 mod webhook;
 mod workload;
 
+pub(crate) use self::workload::Behind;
+
 use taut_resources::{Destination, Labels, Resource, VirtualService};
 use taut_source::{Place, Problem, Problems, Related, Rule, Span};
 

@@ -9,11 +9,10 @@ pub type Host = Text;
 /// namespace; any dot makes it a full name, even `reviews.prod` (the trap of §1.4).
 #[must_use]
 pub fn expand(written: &str, namespace: &str, settings: &Settings) -> Host {
-    let lower = written.to_ascii_lowercase();
-    if lower == "*" || lower.contains('.') || lower.parse::<std::net::IpAddr>().is_ok() {
-        return lower.into();
+    if written == "*" || written.contains('.') || written.parse::<std::net::IpAddr>().is_ok() {
+        return written.to_ascii_lowercase().into();
     }
-    format!("{lower}.{namespace}.svc.{}", settings.domain_suffix).into()
+    [&written.to_ascii_lowercase(), ".", namespace, ".svc.", &settings.domain_suffix].concat().into()
 }
 
 /// Whether a host stands for many.

@@ -3,8 +3,10 @@
 //! Owns: one list for each kind, in the order of the sources. Of objects with one kind, namespace and name the last
 //! counts, as with `kubectl apply`; the others are kept aside, for the rule that reports them.
 
-use crate::labels::HashMap;
+use std::collections::HashSet;
+use std::hash::BuildHasher as _;
 
+use foldhash::fast::RandomState;
 use taut_resources::{
     AuthorizationPolicy, ConfigMap, CustomResourceDefinition, DestinationRule, EnvoyFilter, Gateway, Ingress,
     Namespace, PeerAuthentication, ProxyConfig, RequestAuthentication, Resource, Secret, Service, ServiceEntry,
@@ -12,7 +14,10 @@ use taut_resources::{
     gateway_api,
 };
 
+use taut_source::threads;
+
 use crate::Text;
+use crate::labels::HashMap;
 use crate::mesh::Of;
 
 macro_rules! inventory {
@@ -107,13 +112,23 @@ impl<'r> Inventory<'r> {
             let group = subject.api_version.rsplit_once('/').map_or("", |(group, _)| group);
             (group, subject.kind.as_str(), subject.namespace.as_ref(), &subject.name)
         };
+        // Nearly always they are all different, and their hashes say so.
+        let hasher = RandomState::default();
+        let hashes = threads::each(resources, |resource| hasher.hash_one(name(resource)));
+        let mut seen: HashSet<u64, RandomState> =
+            HashSet::with_capacity_and_hasher(resources.len(), Default::default());
+        let named = resources.iter().zip(hashes).filter(|(resource, _)| !resource.subject.name.is_empty());
+        let mut inventory = Inventory::default();
+        if named.map(|(_, hash)| hash).all(|hash| seen.insert(hash)) {
+            resources.iter().for_each(|resource| inventory.add(resource));
+            return inventory;
+        }
         let mut last: HashMap<Name<'r>, &'r Resource> =
             HashMap::with_capacity_and_hasher(resources.len(), Default::default());
         // An object that is still to get its name from `generateName` is like no other.
         for &resource in resources.iter().filter(|resource| !resource.subject.name.is_empty()) {
             last.insert(name(resource), resource);
         }
-        let mut inventory = Inventory::default();
         for &resource in resources {
             match last.get(&name(resource)) {
                 Some(counts) if !std::ptr::eq(*counts, resource) => inventory.replaced.push((resource, counts)),

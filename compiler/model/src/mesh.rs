@@ -1,24 +1,27 @@
 //! The whole mesh with its indexes: what every other question starts from.
 
-use std::borrow::Cow;
+mod resolve;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use taut_resources::{
     AuthorizationPolicy, DestinationRule, EndpointSlice, Gateway, Labels, MeshConfig, MeshNetworks, PeerAuthentication,
-    RequestAuthentication, Resource, Secret, Sidecar, Spec, VirtualService, WorkloadEntry,
+    RequestAuthentication, Resource, Secret, Sidecar, VirtualService, WorkloadEntry,
 };
 use taut_source::{FileId, Place};
 
-use crate::check::Destined;
-use crate::delegate::{Beyond, RuleOf, continue_rules};
-use crate::gateway::{Entrance, is_run_by};
-use crate::gateway_api::{Broken, Converted, MadeRouting, Status};
+use crate::check::{Behind, Destined};
+use crate::delegate::RuleOf;
+use crate::gateway::Entrance;
+use crate::gateway_api::{Broken, Status};
 use crate::inventory::Inventory;
 use crate::labels::{HashMap, LabelSet};
-use crate::pod::{Pods, injection_is_said};
+use crate::pod::Pods;
 use crate::selection::Numbers;
-use crate::{Host, Service, ServiceId, Settings, Text, Visibility, Workload, WorkloadId, expand, is_wildcard, selects};
+use crate::{Host, Service, ServiceId, Settings, Text, Visibility, Workload, WorkloadId, selects};
+
+pub use self::resolve::{Whole, resolve, resolve_part};
 
 /// A resource of one kind.
 #[derive(Debug)]
@@ -169,6 +172,7 @@ pub struct Mesh<'r> {
     services_by_namespace: HashMap<Text, Vec<ServiceId>>,
     peers_by_namespace: HashMap<Text, Vec<usize>>,
     pub(crate) destinations: OnceLock<Vec<Destined<'r>>>,
+    pub(crate) behind_several: OnceLock<Vec<Behind<'r>>>,
     selecting: Selecting,
     workloads_by_label: Numbers,
     entries_by_label: Numbers,
@@ -184,263 +188,7 @@ struct Selecting {
     sidecars: Numbers,
 }
 
-/// Resolves the names of all resources. `converted` is what [`crate::convert`] made of the same ones.
-#[must_use]
-pub fn resolve<'r>(
-    resources: &'r [Resource],
-    converted: &'r Converted,
-    settings: Settings,
-    wide: MeshWide<'r>,
-) -> Mesh<'r> {
-    let mut mesh = begin(&resources.iter().collect::<Vec<_>>(), settings, wide);
-    mesh.add_made(resources, converted);
-    mesh.injection_is_said = injection_is_said(&mesh.namespaces, &mesh.pods);
-    mesh.order();
-    mesh.enter(resources, converted);
-    mesh.index();
-    mesh.mark_gateways();
-    mesh
-}
-
-/// What is to be known of a mesh where only a part of it is looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Whole {
-    /// The names of all namespaces.
-    pub namespaces: BTreeSet<Text>,
-    /// Whether anything in the sources says who gets a proxy.
-    pub injection_is_said: bool,
-}
-
-/// Resolves the names of a part of the resources of a mesh, none of which are of the Gateway API or Ingresses.
-#[must_use]
-pub fn resolve_part<'r>(part: &[&'r Resource], whole: &Whole, settings: Settings, wide: MeshWide<'r>) -> Mesh<'r> {
-    let mut mesh = begin(part, settings, wide);
-    for namespace in &whole.namespaces {
-        mesh.namespaces.entry(namespace.clone()).or_insert(None);
-    }
-    mesh.injection_is_said = whole.injection_is_said;
-    mesh.order();
-    mesh.entrances = mesh.gateways.iter().map(|of| Entrance::written(*of)).collect();
-    mesh.index();
-    mesh.mark_gateways();
-    mesh
-}
-
-/// A mesh with its resources, not yet in order.
-fn begin<'r>(resources: &[&'r Resource], settings: Settings, wide: MeshWide<'r>) -> Mesh<'r> {
-    let inventory = Inventory::of(resources);
-    let mut mesh = Mesh {
-        settings,
-        wide,
-        pods: Pods::of(&inventory.all),
-        inventory: Inventory::default(),
-        injection_is_said: false,
-        namespaces: BTreeMap::new(),
-        services: Vec::new(),
-        workloads: Vec::new(),
-        routings: Vec::new(),
-        traffic: Vec::new(),
-        gateways: Vec::new(),
-        entrances: Vec::new(),
-        statuses: Vec::new(),
-        not_run: Vec::new(),
-        broken: Vec::new(),
-        unused: Vec::new(),
-        shadowed: Vec::new(),
-        peer_authentications: Vec::new(),
-        authorization_policies: Vec::new(),
-        sidecars: Vec::new(),
-        request_authentications: Vec::new(),
-        secrets: BTreeMap::new(),
-        slices: Vec::new(),
-        entries: Vec::new(),
-        service_accounts: BTreeSet::new(),
-        by_host: HashMap::default(),
-        routings_by_host: HashMap::default(),
-        wildcard_routings: Vec::new(),
-        traffic_by_host: HashMap::default(),
-        wildcard_traffic: Vec::new(),
-        workloads_by_namespace: HashMap::default(),
-        services_by_namespace: HashMap::default(),
-        peers_by_namespace: HashMap::default(),
-        destinations: OnceLock::new(),
-        selecting: Selecting::default(),
-        workloads_by_label: Numbers::default(),
-        entries_by_label: Numbers::default(),
-    };
-    for resource in &inventory.all {
-        mesh.add(resource);
-    }
-    mesh.inventory = inventory;
-    mesh
-}
-
 impl<'r> Mesh<'r> {
-    /// Whether anything in its own resources says who gets a proxy.
-    #[must_use]
-    pub fn part_says_injection(&self) -> bool {
-        injection_is_said(&self.namespaces, &self.pods)
-    }
-
-    /// What a part of it has to know.
-    #[must_use]
-    pub fn whole(&self) -> Whole {
-        Whole { namespaces: self.namespaces.keys().cloned().collect(), injection_is_said: self.injection_is_said }
-    }
-
-    fn add(&mut self, resource: &'r Resource) {
-        let namespace = resource.subject.namespace.clone();
-        if let Some(namespace) = namespace.as_ref().filter(|namespace| !self.namespaces.contains_key(*namespace)) {
-            self.namespaces.insert(namespace.clone(), None);
-        }
-        let namespace = namespace.unwrap_or_default();
-        match &resource.spec {
-            Spec::Namespace(_) => {
-                self.namespaces.insert(resource.subject.name.clone(), Some(&resource.meta.labels));
-            }
-            Spec::Service(_) | Spec::ServiceEntry(_) => self.services.extend(Service::of(resource, &self.settings)),
-            Spec::ServiceAccount(_) => {
-                self.service_accounts.insert((namespace, resource.subject.name.clone()));
-            }
-            Spec::Workload(_) => self.workloads.extend(Workload::of(resource)),
-            Spec::Secret(spec) => {
-                self.secrets.insert((namespace, resource.subject.name.clone()), Of { resource, spec });
-            }
-            Spec::EndpointSlice(spec) => self.slices.push(Of { resource, spec }),
-            Spec::WorkloadEntry(spec) => self.entries.push(Of { resource, spec }),
-            Spec::VirtualService(spec) => self.routings.push(routing(Of { resource, spec }, &self.settings)),
-            Spec::DestinationRule(spec) => self.traffic.push(Traffic {
-                of: Of { resource, spec },
-                host: expand(&spec.host, &namespace, &self.settings),
-                visibility: Visibility::of_list(&spec.export_to, &namespace, &self.settings.destination_rule_export_to),
-                made: false,
-            }),
-            Spec::Gateway(spec) => self.gateways.push(Of { resource, spec }),
-            Spec::PeerAuthentication(spec) => self.peer_authentications.push(Of { resource, spec }),
-            Spec::Sidecar(spec) => self.sidecars.push(Of { resource, spec }),
-            Spec::RequestAuthentication(spec) => self.request_authentications.push(Of { resource, spec }),
-            Spec::AuthorizationPolicy(spec) => self.authorization_policies.push(Of { resource, spec }),
-            // The rest is refused by name where it was read, or is there to be looked at by single rules.
-            _ => {}
-        }
-    }
-
-    /// What was made of the Gateway API stands beside what was written.
-    fn add_made(&mut self, resources: &'r [Resource], converted: &'r Converted) {
-        self.routings.extend(converted.routings.iter().map(|made| made_routing(resources, made)));
-        self.traffic.extend(converted.traffic.iter().map(|made| Traffic {
-            of: Of { resource: &resources[made.resource], spec: &made.spec },
-            host: made.host.clone(),
-            visibility: Visibility::Public,
-            made: true,
-        }));
-        self.statuses = converted.statuses.iter().map(|status| (&resources[status.resource], status)).collect();
-        self.not_run = converted.not_run.iter().map(|(number, span)| (&resources[*number], *span)).collect();
-        self.broken = converted.broken.iter().map(|broken| (&resources[broken.resource], broken)).collect();
-        let unused = converted.unused.iter();
-        self.unused = unused.map(|(number, span, why)| (&resources[*number], *span, why.as_str())).collect();
-    }
-
-    /// Gateways that were written come before those that were made: of those each has its own names anyway.
-    fn enter(&mut self, resources: &'r [Resource], converted: &'r Converted) {
-        self.entrances = self.gateways.iter().map(|of| Entrance::written(*of)).collect();
-        let made = converted.gateways.iter().map(|made| Entrance {
-            of: Of { resource: &resources[made.resource], spec: &made.spec },
-            name: made.name.clone(),
-            run_by: Some(&made.run_by),
-            client_certificate: made.client_certificate.as_ref(),
-        });
-        self.entrances.extend(made);
-    }
-
-    fn order(&mut self) {
-        let senior = |resource: &'r Resource| {
-            let created = resource.meta.creation_timestamp.as_ref().map_or("", |time| time.value.as_str());
-            (created, &resource.subject.name, &resource.subject.namespace)
-        };
-        self.services.sort_by_cached_key(|service| (!service.kubernetes, senior(service.resource)));
-        let declared: BTreeSet<_> = self.workloads.iter().map(Workload::declared).collect();
-        self.workloads.retain(|workload| !workload.is_made_by(&declared));
-        self.workloads.sort_by(|a, b| (&a.namespace, &a.name, a.rank()).cmp(&(&b.namespace, &b.name, b.rank())));
-        self.workloads.dedup_by(|later, kept| {
-            let same = (&later.namespace, &later.name) == (&kept.namespace, &kept.name);
-            self.shadowed.extend(same.then_some((later.resource, kept.resource)));
-            same
-        });
-        self.routings.sort_by_cached_key(|routing| routing.of.seniority());
-        // What was made of a policy fills what rules leave open: it comes last.
-        self.traffic.sort_by_cached_key(|traffic| (traffic.made, traffic.of.seniority()));
-        self.gateways.sort_by_cached_key(Of::seniority);
-        self.peer_authentications.sort_by_cached_key(Of::seniority);
-        self.authorization_policies.sort_by_cached_key(Of::seniority);
-        self.sidecars.sort_by_cached_key(Of::seniority);
-        self.request_authentications.sort_by_cached_key(Of::seniority);
-        self.slices.sort_by_cached_key(Of::seniority);
-        self.entries.sort_by_cached_key(Of::seniority);
-    }
-
-    fn index(&mut self) {
-        continue_rules(&mut self.routings);
-        for (at, service) in self.services.iter().enumerate() {
-            let id = ServiceId(number(at));
-            self.by_host.entry(service.host.clone()).or_default().push(id);
-            self.services_by_namespace.entry(service.namespace.clone()).or_default().push(id);
-            if let crate::EndpointKind::Selector(selector) = service.endpoints {
-                self.selecting.services.add_selecting(&service.namespace, Some(selector), at);
-            }
-        }
-        for (at, policy) in self.authorization_policies.iter().enumerate() {
-            let labels = policy.spec.selector.as_ref().map(|selector| &selector.match_labels);
-            self.selecting.policies.add_selecting(policy.namespace(), labels, at);
-        }
-        for (at, policy) in self.peer_authentications.iter().enumerate() {
-            let labels = policy.spec.selector.as_ref().map(|selector| &selector.match_labels);
-            self.selecting.peers.add_selecting(policy.namespace(), labels, at);
-            self.peers_by_namespace.entry(policy.namespace().clone()).or_default().push(at);
-        }
-        for (at, authentication) in self.request_authentications.iter().enumerate() {
-            let labels = authentication.spec.selector.as_ref().map(|selector| &selector.match_labels);
-            self.selecting.authentications.add_selecting(authentication.namespace(), labels, at);
-        }
-        for (at, sidecar) in self.sidecars.iter().enumerate() {
-            let labels = sidecar.spec.workload_selector.as_ref().map(|selector| &selector.labels);
-            self.selecting.sidecars.add_selecting(sidecar.namespace(), labels, at);
-        }
-        for (at, entry) in self.entries.iter().enumerate() {
-            self.entries_by_label.add_selected(entry.namespace(), &entry_labels(entry), at);
-        }
-        for (at, workload) in self.workloads.iter().enumerate() {
-            self.workloads_by_namespace.entry(workload.namespace.clone()).or_default().push(WorkloadId(number(at)));
-            self.workloads_by_label.add_selected(&workload.namespace, &workload.labels, at);
-        }
-        for (at, routing) in self.routings.iter().enumerate() {
-            for host in &routing.hosts {
-                if is_wildcard(host) {
-                    self.wildcard_routings.push((host.clone(), at));
-                } else {
-                    self.routings_by_host.entry(host.clone()).or_default().push(at);
-                }
-            }
-        }
-        for (at, traffic) in self.traffic.iter().enumerate() {
-            if is_wildcard(&traffic.host) {
-                self.wildcard_traffic.push((traffic.host.clone(), at));
-            } else {
-                self.traffic_by_host.entry(traffic.host.clone()).or_default().push(at);
-            }
-        }
-    }
-
-    /// A workload that some Gateway picks by labels is a gateway.
-    fn mark_gateways(&mut self) {
-        for entrance in self.entrances.iter().filter(|it| it.run_by.is_some() || !it.of.spec.selector.is_empty()) {
-            let services: Vec<&Service<'r>> = entrance.services(&self.by_host, &self.services);
-            for workload in &mut self.workloads {
-                workload.gateway |= is_run_by(entrance, &services, &workload.namespace, &workload.labels);
-            }
-        }
-    }
-
     /// The service of a number.
     #[must_use]
     pub fn service(&self, id: ServiceId) -> &Service<'r> {
@@ -628,49 +376,6 @@ fn entry_labels(entry: &Of<'_, WorkloadEntry>) -> LabelSet {
     all.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-fn routing<'r>(of: Of<'r, VirtualService>, settings: &Settings) -> Routing<'r> {
-    let namespace = of.namespace();
-    let gateways = if of.spec.gateways.is_empty() {
-        BTreeSet::from(["mesh".into()])
-    } else {
-        of.spec.gateways.iter().map(|name| gateway_name(name, namespace)).collect()
-    };
-    Routing {
-        hosts: of.spec.hosts.iter().map(|host| expand(host, namespace, settings)).collect(),
-        visibility: Visibility::of_list(&of.spec.export_to, namespace, &settings.virtual_service_export_to),
-        gateways,
-        http: of
-            .spec
-            .http
-            .iter()
-            .map(|rule| RuleOf { rule: Cow::Borrowed(rule), of, beyond: Beyond::default() })
-            .collect(),
-        of,
-        made: false,
-    }
-}
-
-fn made_routing<'r>(resources: &'r [Resource], made: &'r MadeRouting) -> Routing<'r> {
-    let of = |number: usize| Of { resource: &resources[number], spec: &made.spec };
-    // Those of Ingresses have a destination that does not exist answer as any virtual service does.
-    let gateway_api = !matches!(resources[made.resource].spec, Spec::Ingress(_));
-    let rules = made.spec.http.iter().zip(&made.rules);
-    Routing {
-        of: of(made.resource),
-        hosts: made.hosts.clone(),
-        http: rules
-            .map(|(rule, (owner, full_path))| RuleOf {
-                rule: Cow::Borrowed(rule),
-                of: of(*owner),
-                beyond: Beyond { gateway_api, full_path: full_path.as_ref() },
-            })
-            .collect(),
-        visibility: made.only_for.as_ref().map_or(Visibility::Public, |only| Visibility::Only([only.clone()].into())),
-        gateways: BTreeSet::from([made.gateway.clone()]),
-        made: true,
-    }
-}
-
 /// `namespace/name` of a gateway as it is written in an object of `namespace`; `mesh` stays (semantics.md §3.4).
 #[must_use]
 pub fn gateway_name(written: &str, namespace: &str) -> Text {
@@ -692,8 +397,4 @@ fn legacy(written: &str) -> Option<(&str, &str)> {
     let (name, rest) = written.split_once('.')?;
     let namespace = rest.split('.').next()?;
     Some((name, namespace))
-}
-
-fn number(index: usize) -> u32 {
-    u32::try_from(index).expect("a mesh has fewer than 2^32 resources")
 }

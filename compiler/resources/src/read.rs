@@ -136,7 +136,10 @@ impl Reader<'_> {
 
     /// A key of MeshConfig that was written as protobuf names it: `trust_domain` for `trustDomain`. None for any other.
     pub(crate) fn camel_case(&self, key: Node<'_>) -> Option<String> {
-        let text = key.text().filter(|text| self.lenient && text.contains('_'))?;
+        if !self.lenient {
+            return None;
+        }
+        let text = key.text().filter(|text| text.contains('_'))?;
         let mut camel = String::with_capacity(text.len());
         let mut parts = text.split('_');
         camel.push_str(parts.next().unwrap_or_default());

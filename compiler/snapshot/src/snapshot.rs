@@ -88,7 +88,11 @@ impl Objects {
         if self.by_digest.len() < other.by_digest.len() {
             std::mem::swap(&mut self.by_digest, &mut other.by_digest);
         }
-        self.by_digest.extend(other.by_digest);
+        if other.by_digest.len() < self.by_digest.len() / 16 {
+            self.by_digest.extend(other.by_digest);
+        } else {
+            self.by_digest.append(&mut other.by_digest); // goes through all of both, which is little beside finding many
+        }
     }
 
     /// Takes an object away.

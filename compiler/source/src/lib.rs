@@ -7,6 +7,7 @@
 mod problem;
 mod set;
 mod span;
+pub mod threads;
 mod tree;
 mod yaml;
 

@@ -47,25 +47,42 @@ pub struct Position {
     pub column: u32,
 }
 
-/// Where the lines of a file begin, for many positions in one file.
+/// How many lines come before some places of a file, for many positions in one file.
 #[derive(Clone, Debug)]
-pub struct LineIndex {
-    starts: Vec<u32>,
+pub struct LineIndex<'b> {
+    bytes: &'b [u8],
+    /// The line feeds before each block.
+    before: Vec<u32>,
 }
 
-impl LineIndex {
+/// So few bytes that counting in them costs less than finding every line would.
+const BLOCK: usize = 1024;
+
+impl<'b> LineIndex<'b> {
     /// The lines of these bytes.
     #[must_use]
-    pub fn new(bytes: &[u8]) -> LineIndex {
-        let after = |at: usize| u32::try_from(at + 1).unwrap_or(u32::MAX);
-        LineIndex { starts: std::iter::once(0).chain(memchr::memchr_iter(b'\n', bytes).map(after)).collect() }
+    pub fn new(bytes: &'b [u8]) -> LineIndex<'b> {
+        let mut before = Vec::with_capacity(bytes.len().div_ceil(BLOCK));
+        let mut count = 0;
+        for block in bytes.chunks(BLOCK) {
+            before.push(count);
+            count += feeds(block);
+        }
+        LineIndex { bytes, before }
     }
 
-    /// The line of an offset, from 1.
+    /// The line of an offset, from 1. An offset past the end is the end.
     #[must_use]
     pub fn line(&self, offset: u32) -> u32 {
-        u32::try_from(self.starts.partition_point(|start| *start <= offset)).unwrap_or(u32::MAX)
+        let offset = (offset as usize).min(self.bytes.len());
+        let block = (offset / BLOCK).min(self.before.len().saturating_sub(1));
+        self.before.get(block).map_or(1, |before| before + feeds(&self.bytes[block * BLOCK..offset]) + 1)
     }
+}
+
+/// The line feeds in some bytes.
+fn feeds(bytes: &[u8]) -> u32 {
+    u32::try_from(memchr::memchr_iter(b'\n', bytes).count()).unwrap_or(u32::MAX)
 }
 
 /// All files of one compilation.
@@ -123,6 +140,17 @@ mod tests {
             SourceSet::new(vec![SourceFile::new("b", b"2"), SourceFile::new("a", b"1"), SourceFile::new("b", b"3")]);
         let names: Vec<_> = one.iter().map(|(_, file)| (file.name.to_string(), file.bytes.to_vec())).collect();
         assert_eq!(names, [("a".to_owned(), b"1".to_vec()), ("b".to_owned(), b"3".to_vec())]);
+    }
+
+    #[test]
+    fn lines_are_the_same_however_they_are_found() {
+        let text: String = (0..500).map(|line| format!("{}\n", "x".repeat(line % 40))).collect();
+        let set = SourceSet::new(vec![SourceFile::new("a", text.as_bytes()), SourceFile::new("b", b"")]);
+        let index = LineIndex::new(text.as_bytes());
+        for offset in (0..=text.len() + 2).map(|offset| offset as u32) {
+            assert_eq!(index.line(offset), set.position(FileId(0), offset).line, "{offset}");
+        }
+        assert_eq!(LineIndex::new(b"").line(7), set.position(FileId(1), 7).line);
     }
 
     #[test]

@@ -277,6 +277,14 @@ impl TreeBuilder {
         index
     }
 
+    /// Adds a string that stands in the source as it is: at these bytes, which are within those of the value.
+    pub(crate) fn add_text_at(&mut self, text: Span, span: Span) {
+        let after = u32::try_from(self.tree.entries.len() + 1).expect("NODES_MAX keeps a tree far below 2^32 values");
+        // Where nothing is, is the same place to both readers.
+        let Span { start, end } = if text.start == text.end { Span { end: span.start, ..span } } else { text };
+        self.tree.entries.push(Entry { stored: Stored::Plain { start, end }, span, after });
+    }
+
     /// Ends the list or map with this index. All values added since are below it.
     pub fn close(&mut self, index: u32) {
         let after = u32::try_from(self.tree.entries.len()).expect("NODES_MAX keeps a tree far below 2^32 values");

@@ -172,17 +172,16 @@ impl Context<'_> {
 
     /// A principal of the mesh's own trust domain is one of its aliases' too.
     fn principal(&self, value: &Text) -> Vec<Test> {
-        let parts: Vec<&str> = value.split('/').collect();
         let settings = self.settings;
         let own = |domain: &str| {
             domain == settings.trust_domain
                 || domain == "cluster.local"
                 || settings.trust_domain_aliases.iter().any(|it| it == domain)
         };
-        match parts.as_slice() {
-            [domain, rest @ ..] if rest.len() == 4 && own(domain) => self
+        match value.split_once('/') {
+            Some((domain, rest)) if rest.split('/').count() == 4 && own(domain) => self
                 .domains()
-                .map(|domain| Test::Principal(TextTest::Exact(format!("{domain}/{}", rest.join("/")).into())))
+                .map(|domain| Test::Principal(TextTest::Exact([domain.as_str(), "/", rest].concat().into())))
                 .collect(),
             _ => vec![Test::Principal(text(value))],
         }

@@ -18,7 +18,7 @@ use super::Lowering;
 use super::authz::ip_block;
 use super::cluster::protocol;
 use crate::origins::Source;
-use crate::threads;
+use taut_source::threads;
 
 /// The most names that lead from one to the other.
 const ALIASES_MAX: usize = 8;
@@ -169,7 +169,7 @@ impl<'r> Lowering<'_, 'r> {
         );
         let mut entries = BTreeMap::new();
         for (lowering, of_some) in made {
-            self.join(lowering);
+            self.join_later(lowering);
             entries.extend(of_some);
         }
         let layer = self.layer(entries.clone());
@@ -257,18 +257,22 @@ impl<'r> Lowering<'_, 'r> {
         let differs = threads::each(hosts, |host| self.differs(host));
         let of_host: HashMap<&Host, BTreeSet<Text>> =
             hosts.iter().zip(differs).filter(|(_, namespaces)| !namespaces.is_empty()).collect();
-        for host in hosts {
+        let special_in = threads::each(hosts, |host| {
             let mut namespaces = of_host.get(host).cloned().unwrap_or_default();
             let wild =
                 self.mesh.wildcard_routings().iter().filter(|(wide, _)| covers(wide, host)).map(|(_, number)| number);
             for routing in self.mesh.routings_of(host).iter().chain(wild).map(|number| &self.mesh.routings[*number]) {
                 namespaces.extend(routing.visibility.named().cloned());
                 namespaces.extend(routing.source_namespaces().cloned());
-                for (of, to) in routing.http.iter().flat_map(|of| of.rule.route.iter().map(move |to| (of, to))) {
+                let led_to = routing.http.iter().flat_map(|of| of.rule.route.iter().map(move |to| (of, to)));
+                for (of, to) in led_to.filter(|_| !of_host.is_empty()) {
                     let target = expand(&to.destination.host, of.of.namespace(), &self.mesh.settings);
                     namespaces.extend(of_host.get(&target).into_iter().flatten().cloned());
                 }
             }
+            namespaces
+        });
+        for (host, namespaces) in hosts.iter().zip(special_in) {
             for namespace in namespaces {
                 special.entry(namespace).or_default().insert(host.clone());
             }

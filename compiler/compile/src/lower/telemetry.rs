@@ -29,24 +29,36 @@ const ZIPKIN_PATH: &str = "/api/v2/spans";
 
 impl Lowering<'_, '_> {
     /// What is told of the requests of a workload; none if nothing is.
-    pub(super) fn telemetry(&mut self, namespace: &str, labels: &LabelSet) -> Option<Link<Telemetry>> {
+    pub(super) fn telemetry(&mut self, namespace: &Text, labels: &LabelSet) -> Option<Link<Telemetry>> {
+        let layers = telemetries_of(self.mesh, namespace, labels);
+        let places = layers.iter().map(|it| it.at(it.resource.span)).collect();
+        // Nearly all workloads of a namespace are told of alike.
+        let key = (namespace.clone(), places);
+        if let Some(known) = self.told.get(&key) {
+            return *known;
+        }
+        let told = self.telemetry_of(&layers, namespace);
+        self.told.insert(key, told);
+        told
+    }
+
+    fn telemetry_of(&mut self, layers: &[Of<'_, telemetry::Telemetry>], namespace: &str) -> Option<Link<Telemetry>> {
         let mesh = self.mesh;
-        let layers = telemetries_of(mesh, namespace, labels);
-        let logs = |side: Side| logs(mesh, &layers, side);
+        let logs = |side: Side| logs(mesh, layers, side);
         let sides = [Side::Client, Side::Server];
         let [client, server] = sides.map(|side| {
-            let traced = tracing_of(mesh, &layers, side)?;
+            let traced = tracing_of(mesh, layers, side)?;
             self.tracing(&traced, namespace)
         });
         let [client_told, server_told] =
-            sides.map(|side| self.told(logs_of(mesh, &layers, side).unwrap_or_default(), namespace));
+            sides.map(|side| self.told_of(logs_of(mesh, layers, side).unwrap_or_default(), namespace));
         let telemetry = Telemetry {
             client,
             server,
             client_logs: logs(Side::Client),
             server_logs: logs(Side::Server),
-            client_metrics: metric_rules(&metrics_of(&layers, Side::Client)),
-            server_metrics: metric_rules(&metrics_of(&layers, Side::Server)),
+            client_metrics: metric_rules(&metrics_of(layers, Side::Client)),
+            server_metrics: metric_rules(&metrics_of(layers, Side::Server)),
             client_told,
             server_told,
         };
@@ -106,7 +118,7 @@ impl Lowering<'_, '_> {
     }
 
     /// Those of some logs that are services, for a client of this namespace; what the mesh does not have was reported.
-    fn told(&mut self, logged: Vec<Logged<'_>>, namespace: &str) -> Vec<LogService> {
+    fn told_of(&mut self, logged: Vec<Logged<'_>>, namespace: &str) -> Vec<LogService> {
         let mut told = |logged: Logged<'_>| {
             let provider = logged.provider?;
             let (service, port) = provider.log_service()?;

@@ -14,7 +14,7 @@ use super::Lowering;
 use super::cluster::protocol;
 use super::route::Portless;
 use crate::origins::Source;
-use crate::threads;
+use taut_source::threads;
 
 /// A workload that a view is made for: one that is declared, or one that somebody only describes.
 pub(crate) struct Subject<'w> {
@@ -45,7 +45,7 @@ impl<'r> Lowering<'_, 'r> {
         );
         let mut views = BTreeMap::new();
         for (lowering, of_some) in made {
-            self.join(lowering);
+            self.join_later(lowering);
             views.extend(of_some);
         }
         views

@@ -293,7 +293,7 @@ impl Difference {
         let moved = self.others.values().flat_map(|unit| unit.origins.iter());
         let moved = moved.filter(|(_, source)| is_changed(source.file()));
         let touched: BTreeSet<Digest> = differing.chain(moved).map(|(digest, _)| digest).collect();
-        let mut files: HashMap<FileId, LineIndex> = HashMap::new();
+        let mut files: HashMap<FileId, LineIndex<'_>> = HashMap::new();
         let mut line = |file: FileId, offset: u32| {
             files.entry(file).or_insert_with(|| LineIndex::new(&sources.file(file).bytes)).line(offset)
         };

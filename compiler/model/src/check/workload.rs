@@ -6,6 +6,7 @@ mod proxy_user;
 mod same_name;
 mod shared_target_port;
 
+pub(crate) use self::behind::Behind;
 use crate::check::Check;
 
 pub(super) const CHECKS: &[Check] =

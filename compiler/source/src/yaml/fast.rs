@@ -28,8 +28,8 @@ pub(super) fn read(text: &Arc<str>, chunk: Range<usize>) -> Option<Tree> {
     let bytes = text[chunk.clone()].as_bytes();
     let base = u32::try_from(chunk.start).ok()?;
     u32::try_from(chunk.end).ok()?;
-    let mut walk =
-        Walk { bytes, at: 0, base, builder: TreeBuilder::for_bytes(text.clone(), bytes.len()), keys: Vec::new() };
+    let builder = TreeBuilder::for_bytes(text.clone(), bytes.len());
+    let mut walk = Walk { bytes, at: 0, base, builder, keys: Vec::new(), ahead: None };
     match walk.document() {
         Ok(()) => Some(walk.builder.finish()),
         Err(Unsure) => None,
@@ -51,6 +51,8 @@ struct Walk<'t> {
     builder: TreeBuilder,
     /// The keys of the maps that are open, for finding one that stands twice.
     keys: Vec<Range<usize>>,
+    /// A key that was seen before it is read: where it begins and ends.
+    ahead: Option<(usize, usize)>,
 }
 
 /// What a scalar is, where there can be no doubt.
@@ -246,38 +248,49 @@ impl<'t> Walk<'t> {
         self.at - start
     }
 
-    /// Whether a key and its colon stand at `at`.
-    fn begins_key(&self) -> Result<bool, Unsure> {
+    /// The end of the key at `at`, before its colon; none if there stands something else.
+    fn key_end(&mut self) -> Result<Option<usize>, Unsure> {
+        if let Some((at, end)) = self.ahead
+            && at == self.at
+        {
+            return Ok(Some(end));
+        }
         let end = match self.bytes.get(self.at) {
             Some(quote @ (b'"' | b'\'')) => self.quoted_end(*quote)?,
-            Some(byte) if is_name(*byte) => {
-                let length = self.bytes[self.at..].iter().position(|byte| !is_name(*byte));
-                self.at + length.unwrap_or(self.bytes.len() - self.at)
-            }
-            _ => return Ok(false),
+            Some(byte) if is_name(*byte) => self.name_end(),
+            _ => return Ok(None),
         };
-        Ok(self.bytes.get(end) == Some(&b':') && matches!(self.bytes.get(end + 1), None | Some(b' ' | b'\n')))
+        let is_key = self.bytes.get(end) == Some(&b':') && matches!(self.bytes.get(end + 1), None | Some(b' ' | b'\n'));
+        if is_key {
+            self.ahead = Some((self.at, end));
+        }
+        Ok(is_key.then_some(end))
+    }
+
+    /// Where the name at `at` ends.
+    fn name_end(&self) -> usize {
+        let length = self.bytes[self.at..].iter().position(|byte| !is_name(*byte));
+        length.map_or(self.bytes.len(), |length| self.at + length)
+    }
+
+    /// Whether a key and its colon stand at `at`.
+    fn begins_key(&mut self) -> Result<bool, Unsure> {
+        Ok(self.key_end()?.is_some())
     }
 
     /// Reads a key and its colon.
     fn key(&mut self, first_key: usize) -> Result<(), Unsure> {
-        if !self.begins_key()? {
-            return Err(Unsure);
-        }
+        let Some(end) = self.key_end()? else { return Err(Unsure) };
         let start = self.at;
-        let (text, end) = match self.bytes[start] {
-            quote @ (b'"' | b'\'') => {
-                let end = self.quoted_end(quote)?;
-                (start + 1..end - 1, end)
-            }
+        let text = match self.bytes[start] {
+            b'"' | b'\'' => start + 1..end - 1,
             _ => {
-                let end = start + self.bytes[start..].iter().position(|byte| *byte == b':').ok_or(Unsure)?;
                 // A key that is no string becomes its text: only whole numbers are sure to be written as they are.
                 match scalar(&self.bytes[start..end])? {
                     Scalar::Text | Scalar::Int(_) => {}
                     Scalar::Null | Scalar::Bool(_) => return Err(Unsure),
                 }
-                (start..end, end)
+                start..end
             }
         };
         if KEY_BYTES_MAX < end - start || KEYS_MAX < self.keys.len() - first_key {
@@ -288,7 +301,7 @@ impl<'t> Walk<'t> {
         if twice || name == b"<<" {
             return Err(Unsure);
         }
-        self.text(text.clone(), self.span(start, end))?;
+        self.text(text.clone(), self.span(start, end));
         self.keys.push(text);
         self.at = end + 1;
         Ok(())
@@ -339,7 +352,7 @@ impl<'t> Walk<'t> {
             Scalar::Int(value) => {
                 self.builder.add(Data::Int(value), span);
             }
-            Scalar::Text => self.text(range, span)?,
+            Scalar::Text => self.text(range, span),
         }
         Ok(())
     }
@@ -348,7 +361,8 @@ impl<'t> Walk<'t> {
         let start = self.at;
         let end = self.quoted_end(quote)?;
         self.at = end;
-        self.text(start + 1..end - 1, self.span(start, end))
+        self.text(start + 1..end - 1, self.span(start, end));
+        Ok(())
     }
 
     /// The end of a quoted scalar on one line without escapes, after its closing quote.
@@ -425,11 +439,11 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn text(&mut self, range: Range<usize>, span: Span) -> Result<(), Unsure> {
-        // Only ASCII is ever read here, so every range is on a character boundary.
-        let text = std::str::from_utf8(&self.bytes[range]).map_err(|_| Unsure)?;
-        self.builder.add(Data::Text(text), span);
-        Ok(())
+    /// Adds a string that stands in the text as it is. Only ASCII is ever read here, so every range is one of
+    /// characters.
+    fn text(&mut self, range: Range<usize>, span: Span) {
+        let text = self.span(range.start, range.end);
+        self.builder.add_text_at(text, span);
     }
 
     fn span(&self, start: usize, end: usize) -> Span {
@@ -439,19 +453,40 @@ impl<'t> Walk<'t> {
     }
 }
 
+/// What a byte may be part of.
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        let alphanumeric = byte.is_ascii_alphanumeric();
+        let name = alphanumeric || matches!(byte, b'_' | b'-' | b'.' | b'/');
+        let begins = alphanumeric || matches!(byte, b'_' | b'/' | b'-');
+        let plain = if byte.is_ascii_graphic() { PLAIN } else { 0 };
+        let name = if name { NAME } else { 0 };
+        let begins = if begins { BEGINS } else { 0 };
+        classes[byte as usize] = plain | name | begins;
+        byte += 1;
+    }
+    classes
+};
+
+const PLAIN: u8 = 1;
+const NAME: u8 = 2;
+const BEGINS: u8 = 4;
+
 /// A printable ASCII byte that is no blank.
 fn is_plain(byte: u8) -> bool {
-    (b'!'..=b'~').contains(&byte)
+    CLASSES[usize::from(byte)] & PLAIN != 0
 }
 
 /// A byte of a key, or of a scalar in a flow collection: nothing that means anything in YAML.
 fn is_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/')
+    CLASSES[usize::from(byte)] & NAME != 0
 }
 
 /// A byte that a scalar without quotes may begin with, and that begins nothing else.
 fn begins_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'/' | b'-')
+    CLASSES[usize::from(byte)] & BEGINS != 0
 }
 
 /// What a scalar without quotes is; unsure of everything that could be read in two ways.

@@ -5,17 +5,24 @@
 
 use std::ops::Range;
 
+use memchr::memmem::Finder;
+
 /// The byte ranges of the documents, markers included. Ranges that hold nothing but comments are left out.
 pub(super) fn split(text: &str) -> Vec<Range<usize>> {
     let mut chunks = Vec::new();
     let mut start = 0;
     let mut at = 0;
     let mut content = Content::Nothing;
-    for line in text.split_inclusive('\n') {
-        let end = at + line.len();
-        // Nearly all lines begin with a space, or with a letter: only three bytes begin a marker.
-        let maybe = matches!(line.as_bytes().first(), Some(b'-' | b'.' | 0xef));
-        if maybe && is_marker(line, "---") {
+    let mut markers = Markers::new(text.as_bytes());
+    while at < text.len() {
+        // Within a document only a marker changes anything.
+        if content == Content::Document {
+            let Some(next) = markers.next_from(at) else { break };
+            at = next;
+        }
+        let end = memchr::memchr(b'\n', &text.as_bytes()[at..]).map_or(text.len(), |length| at + length + 1);
+        let line = &text[at..end];
+        if is_marker(line, "---") {
             // Directives belong to the marker that follows them.
             if content == Content::Document {
                 chunks.push(start..at);
@@ -24,7 +31,7 @@ pub(super) fn split(text: &str) -> Vec<Range<usize>> {
                 start = at;
             }
             content = Content::Document;
-        } else if maybe && is_marker(line, "...") {
+        } else if is_marker(line, "...") {
             if content != Content::Nothing {
                 chunks.push(start..end);
             }
@@ -39,6 +46,36 @@ pub(super) fn split(text: &str) -> Vec<Range<usize>> {
         chunks.push(start..text.len());
     }
     chunks
+}
+
+/// Where lines begin as a marker does.
+struct Markers<'t> {
+    bytes: &'t [u8],
+    /// Each beginning, and the next line that has it, as far as it was looked for.
+    next: [(Finder<'static>, Option<usize>); 3],
+}
+
+impl<'t> Markers<'t> {
+    fn new(bytes: &'t [u8]) -> Markers<'t> {
+        let found = |beginning| (Finder::new(beginning), Some(0));
+        Markers { bytes, next: ["\n---", "\n...", "\n\u{feff}"].map(found) }
+    }
+
+    /// The first line from the one at `at` on that may be a marker; `at` never goes back.
+    fn next_from(&mut self, at: usize) -> Option<usize> {
+        let bytes = self.bytes;
+        let line = &bytes[at..];
+        if at == 0 || matches!(line.first(), Some(b'-' | b'.' | 0xef)) {
+            return (at < bytes.len()).then_some(at);
+        }
+        let next = self.next.iter_mut().filter_map(|(finder, next)| {
+            if next.is_some_and(|next| next < at) {
+                *next = finder.find(&bytes[at..]).map(|feed| at + feed + 1);
+            }
+            *next
+        });
+        next.min()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,5 +96,45 @@ fn kind_of(line: &str, before: Content) -> Content {
         None | Some(b'#') => Content::Nothing,
         Some(b'%') if before < Content::Document && line.starts_with('%') => Content::Directive,
         Some(_) => Content::Document,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Looks at every line.
+    fn line_by_line(text: &str) -> Vec<Range<usize>> {
+        let (mut chunks, mut start, mut at, mut content) = (Vec::new(), 0, 0, Content::Nothing);
+        for line in text.split_inclusive('\n') {
+            let end = at + line.len();
+            match (is_marker(line, "---"), is_marker(line, "...")) {
+                (true, _) => {
+                    chunks.extend((content == Content::Document).then_some(start..at));
+                    start = if content == Content::Directive { start } else { at };
+                    content = Content::Document;
+                }
+                (_, true) => {
+                    chunks.extend((content != Content::Nothing).then_some(start..end));
+                    (start, content) = (end, Content::Nothing);
+                }
+                _ if content == Content::Document => {}
+                _ => content = content.max(kind_of(line, content)),
+            }
+            at = end;
+        }
+        chunks.extend((content != Content::Nothing).then_some(start..text.len()));
+        chunks
+    }
+
+    /// Every text of a few parts.
+    #[test]
+    fn markers_are_where_looking_at_every_line_finds_them() {
+        let parts = ["---", "...", "\n", "a: 1", " ", "#c", "%d", "\u{feff}", "-"];
+        for number in 0..parts.len().pow(5) {
+            let picks = (0..5_u32).map(|at| number / parts.len().pow(at) % parts.len());
+            let text: String = picks.map(|pick| parts[pick]).collect();
+            assert_eq!(split(&text), line_by_line(&text), "{text:?}");
+        }
     }
 }

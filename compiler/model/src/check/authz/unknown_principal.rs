@@ -4,7 +4,8 @@ use taut_source::{Problems, Rule, Severity, Stage};
 
 use crate::check::{Check, about, listed};
 use crate::mesh::Mesh;
-use std::collections::BTreeSet;
+use foldhash::fast::RandomState;
+use std::collections::{BTreeSet, HashSet};
 
 static RULE: Rule = Rule {
     code: "taut::authz::unknown_principal",
@@ -40,11 +41,11 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    let mut known: BTreeSet<(&str, &str)> = BTreeSet::new();
+    let mut known: HashSet<(&str, &str), RandomState> = HashSet::default();
     known.extend(mesh.service_accounts.iter().map(|(namespace, name)| (namespace.as_str(), name.as_str())));
     known.extend(mesh.workloads.iter().map(|it| (it.namespace.as_str(), it.service_account.as_str())));
     // Namespaces whose accounts are not declared here have them elsewhere.
-    let declaring: BTreeSet<&str> = known.iter().map(|(namespace, _)| *namespace).collect();
+    let declaring: HashSet<&str, RandomState> = known.iter().map(|(namespace, _)| *namespace).collect();
     for policy in &mesh.authorization_policies {
         let rules = policy.spec.rules.iter().flatten().flat_map(|rule| rule.from.iter().flatten());
         for source in rules.filter_map(|from| from.source.as_ref()) {
@@ -60,6 +61,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
                     continue;
                 }
                 let accounts = known.iter().filter(|(place, _)| *place == namespace).map(|(_, name)| *name);
+                let accounts: BTreeSet<&str> = accounts.collect();
                 let message = format!("`{namespace}` has no service account `{account}`");
                 let help = format!("its service accounts are: {}", listed(accounts));
                 problems.push(about(policy, &RULE, principal.span, message, help));

@@ -5,7 +5,6 @@ use taut_source::{Problem, Problems, Rule, Severity, Stage};
 use crate::check::{Check, about, listed, place_of, related, shown_labels};
 use crate::mesh::Mesh;
 use crate::{EndpointKind, Pod};
-use taut_resources::Labels;
 
 static RULE: Rule = Rule {
     code: "taut::rule::empty_subset",
@@ -73,8 +72,8 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         for subset in &traffic.of.spec.subsets {
             // Where a pod runs is known of pods in clusters alone.
             let placed = |name: &str| name.starts_with("topology.") || name == "istio-locality";
-            let own: Labels = Labels(subset.labels.0.iter().filter(|(name, _)| !placed(name)).cloned().collect());
-            if behind.iter().any(|pod| pod.has(&own)) {
+            let own = || subset.labels.iter().filter(|(name, _)| !placed(name));
+            if behind.iter().any(|pod| own().all(|(name, value)| pod.labels.get(name) == Some(value))) {
                 continue;
             }
             let message =

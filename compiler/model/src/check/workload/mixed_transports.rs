@@ -66,7 +66,7 @@ type Claim<'m, 'r> = (ServiceTransport, &'m Of<'r, Service>, &'m ServicePort);
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     for (pod, services) in deployments_behind_several(mesh) {
         let mut ports: BTreeMap<u16, Vec<Claim<'_, '_>>> = BTreeMap::new();
-        for service in &services {
+        for service in services {
             for port in &service.spec.ports {
                 let transport = port.protocol.map_or(ServiceTransport::Tcp, |transport| transport.value);
                 ports.entry(port.port.0).or_default().push((transport, service, port));

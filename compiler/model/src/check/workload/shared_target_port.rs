@@ -66,7 +66,7 @@ type Claim<'m, 'r> = (u16, &'m Of<'r, Service>, &'m ServicePort);
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     for (pod, services) in deployments_behind_several(mesh) {
         let mut targets: BTreeMap<String, Vec<Claim<'_, '_>>> = BTreeMap::new();
-        for service in &services {
+        for service in services {
             for port in &service.spec.ports {
                 let target = match port.target_port.as_ref().map(|target| &target.value) {
                     Some(IntOrText::Text(name)) => name.to_string(),

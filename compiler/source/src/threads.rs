@@ -1,9 +1,10 @@
-//! The same work on each of many things, on as many threads as the machine has.
+//! Work on as many threads as the machine has: the same on each of many things, or some that stands by itself.
 //!
 //! Invariant: what comes of it does not depend on how many there are: every result is of one thing alone.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 /// The most threads: beyond these the parts that are done in order take longer than the rest.
@@ -13,9 +14,11 @@ const THREADS_MAX: usize = 16;
 const SHARE: usize = 32;
 
 /// What the work makes of each thing, in their order.
-pub(crate) fn each<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+#[must_use]
+pub fn each<'t, T: Sync, R: Send>(things: &'t [T], work: impl Fn(&'t T) -> R + Sync) -> Vec<R> {
     let share = SHARE.min(things.len().div_ceil(64)).max(1);
-    let made = fold(&things.chunks(share).enumerate().collect::<Vec<_>>(), Vec::new, |made, &(number, things)| {
+    let shares: Vec<(usize, &'t [T])> = things.chunks(share).enumerate().collect();
+    let made = fold(&shares, Vec::new, |made, &(number, things)| {
         made.push((number, things.iter().map(&work).collect::<Vec<R>>()));
     });
     let mut made: Vec<(usize, Vec<R>)> = made.into_iter().flatten().collect();
@@ -25,10 +28,11 @@ pub(crate) fn each<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync
 
 /// Every thread begins with a value and adds to it what it makes of the things that fall to it. Which these are is chance:
 /// what is added together in the end may not depend on it.
-pub(crate) fn fold<T: Sync, S: Send>(
-    things: &[T],
+#[must_use]
+pub fn fold<'t, T: Sync, S: Send>(
+    things: &'t [T],
     begin: impl Fn() -> S + Sync,
-    add: impl Fn(&mut S, &T) + Sync,
+    add: impl Fn(&mut S, &'t T) + Sync,
 ) -> Vec<S> {
     let next = AtomicUsize::new(0);
     let run = || {
@@ -38,7 +42,7 @@ pub(crate) fn fold<T: Sync, S: Send>(
         }
         made
     };
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX).min(things.len());
+    let threads = threads(things.len());
     thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
         let mut made = vec![run()];
@@ -47,6 +51,38 @@ pub(crate) fn fold<T: Sync, S: Send>(
         }
         made
     })
+}
+
+/// A piece of work that stands by itself.
+pub type Job<'j> = Box<dyn FnOnce() + Send + 'j>;
+
+/// Does some work that is unlike, the longest first, on as many threads as the machine has. Where there is little to do,
+/// `worth_it` says so: a thread costs tens of microseconds.
+pub fn all(worth_it: bool, jobs: Vec<Job<'_>>) {
+    let threads = if worth_it { threads(jobs.len()) } else { 1 };
+    let jobs = Mutex::new(jobs.into_iter());
+    let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let run = || {
+        while let Some(job) = next() {
+            job();
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(run);
+        }
+        run();
+    });
+}
+
+/// Lets go of something large, which takes its time, and which nobody waits for.
+pub fn let_go<T: Send + 'static>(large: T) {
+    thread::spawn(move || drop(large));
+}
+
+/// How many threads there are for so many things.
+fn threads(things: usize) -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX).min(things)
 }
 
 #[cfg(test)]
@@ -58,6 +94,15 @@ mod tests {
         for count in [0, 1, 7, 1_000] {
             let things: Vec<usize> = (0..count).collect();
             assert_eq!(each(&things, |thing| thing * 2), things.iter().map(|thing| thing * 2).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn every_job_is_done() {
+        for worth_it in [false, true] {
+            let mut done = [0; 9];
+            all(worth_it, done.iter_mut().map(|done| Box::new(move || *done += 1) as Job<'_>).collect());
+            assert_eq!(done, [1; 9]);
         }
     }
 
