@@ -224,7 +224,8 @@ fn under_churn_every_failed_request_is_explained_and_all_end_on_the_last_snapsho
 
     let logs: BTreeMap<&'static str, Vec<Line>> =
         fleet.members.iter().map(|member| (member.name, lines(&member.log))).collect();
-    let addresses = fleet.members.iter().flat_map(|it| it.inbound.iter().map(|at| (*at, it.name))).collect();
+    let addresses =
+        fleet.members.iter().flat_map(|it| it.inbound.iter().map(|(at, since)| (*at, *since, it.name))).collect();
     let moved = none_is_mixed(&logs, &rounds);
     fleet.end();
     let faults = faults.0.into_inner().unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use harness::{Serving, page, serving, taut_with_input};
 use serde_json::Value;
@@ -25,8 +25,8 @@ pub(crate) struct Member {
     process: Option<Serving>,
     /// Its lines, of all its lives.
     pub(crate) log: PathBuf,
-    /// Every address at which others have reached it.
-    pub(crate) inbound: Vec<SocketAddr>,
+    /// Every address at which others have reached it, and since when.
+    pub(crate) inbound: Vec<(SocketAddr, SystemTime)>,
     /// Where its application asks, by the port of services.
     outbound: BTreeMap<u64, watch::Sender<SocketAddr>>,
     admin: SocketAddr,
@@ -160,7 +160,8 @@ impl Fleet {
     fn is_found(&self, name: &str) {
         let member = self.member(name);
         let Some((now, before)) = member.inbound.split_last() else { return };
-        let (now, before) = (now.to_string(), before.last().map(ToString::to_string));
+        let (now, before) =
+            (now.0.to_string(), before.last().map(|(at, _)| at.to_string()).filter(|it| *it != now.0.to_string()));
         for asking in self.members.iter().filter(|it| !it.outbound.is_empty()) {
             until(&format!("{} finds {name} at {now}", asking.name), || {
                 let page = asking.endpoints().unwrap_or_default();
@@ -174,7 +175,7 @@ impl Fleet {
         let asking: Vec<String> =
             self.members.iter().filter(|it| !it.outbound.is_empty()).filter_map(Member::endpoints).collect();
         let mut addresses = self.members.iter().flat_map(|it| &it.inbound);
-        addresses.all(|at| asking.iter().all(|page| page.contains(&format!("\"{at}\""))))
+        addresses.all(|(at, _)| asking.iter().all(|page| page.contains(&format!("\"{at}\""))))
     }
 
     /// What the reconciler says; nothing while it does not answer.
@@ -223,7 +224,7 @@ impl Member {
         for bind in said["binds"].as_array().expect("it listens") {
             let at = address(&bind["address"]);
             if bind["role"] == "inbound" {
-                self.inbound.push(at);
+                self.inbound.push((at, SystemTime::now()));
                 continue;
             }
             let port = bind["port"].as_u64().expect("it is for a port");

@@ -74,8 +74,8 @@ pub(crate) struct Judge {
     pub(crate) faults: Vec<Fault>,
     /// What those who ask have written, by member.
     pub(crate) logs: BTreeMap<&'static str, Vec<Line>>,
-    /// Whose address it was.
-    pub(crate) addresses: BTreeMap<SocketAddr, &'static str>,
+    /// Whose address it was, since when: the system gives a port to one after the other.
+    pub(crate) addresses: Vec<(SocketAddr, SystemTime, &'static str)>,
     /// Services whose rules try again, and which always have an endpoint without a fault.
     pub(crate) always_answer: &'static [&'static str],
 }
@@ -87,7 +87,7 @@ impl Judge {
         let story = |why: &str| {
             let about: Vec<String> =
                 self.faults.iter().filter(|it| it.meets(failure)).map(|it| format!("{it:?}")).collect();
-            let member = told.and_then(Line::upstream).and_then(|it| self.addresses.get(&it));
+            let member = told.and_then(|line| self.member(line));
             format!(
                 "{why}; the client saw: {}\n  {failure:?}\n  line: {}\n  went to: {member:?}\n  faults then: {about:#?}",
                 failure.why,
@@ -101,7 +101,7 @@ impl Judge {
             return Ok(format!("{} was {}", fault.member, fault.what));
         }
         let Some(line) = told else { return Err(story("its proxy has written no line")) };
-        let Some(member) = line.upstream().and_then(|at| self.addresses.get(&at)) else {
+        let Some(member) = self.member(line) else {
             return Err(story("it went nowhere"));
         };
         let there = self.meets(member, failure);
@@ -112,6 +112,13 @@ impl Judge {
             return Err(story("another endpoint would have answered"));
         }
         Ok(format!("{} was {}", fault.member, fault.what))
+    }
+
+    /// Who was at the address that a line names.
+    fn member(&self, line: &Line) -> Option<&'static str> {
+        let upstream = line.upstream()?;
+        let had = self.addresses.iter().filter(|(at, since, _)| *at == upstream && *since <= line.at);
+        had.max_by_key(|(_, since, _)| *since).map(|(_, _, member)| *member)
     }
 
     /// Whether a proxy was ended and started again in this time.
