@@ -172,6 +172,20 @@ fn after_any_edits_the_result_is_a_fresh_one() {
 }
 
 #[test]
+fn a_comment_that_is_cut_in_two_moves_the_lines_below_it_and_nothing_else() {
+    let mut files = chain(4);
+    files.iter_mut().for_each(|(_, text)| text.insert_str(0, "# a #b\n"));
+    let mut memo = Memo::new(Options::default());
+    memo.compile(&sources(&files));
+    for at in 0..files.len() {
+        files[at].1 = files[at].1.replace("# a #b", "# a\n#b");
+        let now = sources(&files);
+        same(memo.compile(&now), &compile(&now, &Options::default()), &files[at].0);
+    }
+    assert_eq!(memo.by_difference(), files.len() as u64);
+}
+
+#[test]
 fn what_is_wrong_comes_and_goes_with_the_edit() {
     for (number, rule) in (0..).zip(taut_compile::rules()) {
         for text in [rule.good, rule.bad] {

@@ -44,6 +44,11 @@ impl Source {
         self.file
     }
 
+    /// Where in it.
+    pub(crate) fn offset(&self) -> u32 {
+        self.offset
+    }
+
     fn origin(&self, line: u32) -> Origin {
         self.clone().into_origin(line)
     }

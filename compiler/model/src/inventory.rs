@@ -114,7 +114,7 @@ impl<'r> Inventory<'r> {
         };
         // Nearly always they are all different, and their hashes say so.
         let hasher = RandomState::default();
-        let hashes = threads::each(resources, |resource| hasher.hash_one(name(resource)));
+        let hashes = threads::each_of_many(resources, |resource| hasher.hash_one(name(resource)));
         let mut seen: HashSet<u64, RandomState> =
             HashSet::with_capacity_and_hasher(resources.len(), Default::default());
         let named = resources.iter().zip(hashes).filter(|(resource, _)| !resource.subject.name.is_empty());

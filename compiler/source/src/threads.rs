@@ -26,6 +26,14 @@ pub fn each<'t, T: Sync, R: Send>(things: &'t [T], work: impl Fn(&'t T) -> R + S
     made.into_iter().flat_map(|(_, made)| made).collect()
 }
 
+/// The same where the work is little: there are threads only where there are many things.
+#[must_use]
+pub fn each_of_many<'t, T: Sync, R: Send>(things: &'t [T], work: impl Fn(&'t T) -> R + Sync) -> Vec<R> {
+    /// So many of them take as long as a thread takes to begin.
+    const MANY: usize = 1024;
+    if things.len() < MANY { things.iter().map(work).collect() } else { each(things, work) }
+}
+
 /// Every thread begins with a value and adds to it what it makes of the things that fall to it. Which these are is chance:
 /// what is added together in the end may not depend on it.
 #[must_use]

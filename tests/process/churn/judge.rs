@@ -135,8 +135,10 @@ impl Judge {
     fn line(&self, failure: &Failure) -> Option<&Line> {
         let all = self.logs.get(failure.frontend)?;
         let http = failure.key.starts_with('/');
-        let its = |line: &&Line| {
-            if http { line.text("path") == failure.key } else { line.text("downstream_remote_address") == failure.key }
+        // A port that a connection of bytes had may be one of HTTP a moment later.
+        let its = |line: &&Line| match line.text("path") {
+            "" => !http && line.text("downstream_remote_address") == failure.key,
+            path => http && path == failure.key,
         };
         // Addresses come again: the last connection from there before it failed is the one.
         all.iter().filter(its).rfind(|line| line.at <= failure.ended + TICK)

@@ -254,10 +254,10 @@ impl<'r> Lowering<'_, 'r> {
     fn find_special(&self, hosts: &[Host]) -> BTreeMap<Text, BTreeSet<Text>> {
         let mut special: BTreeMap<Text, BTreeSet<Text>> = BTreeMap::new();
         // Namespaces in which a host itself differs: its visibility, its rules of traffic, its rivals.
-        let differs = threads::each(hosts, |host| self.differs(host));
+        let differs = threads::each_of_many(hosts, |host| self.differs(host));
         let of_host: HashMap<&Host, BTreeSet<Text>> =
             hosts.iter().zip(differs).filter(|(_, namespaces)| !namespaces.is_empty()).collect();
-        let special_in = threads::each(hosts, |host| {
+        let special_in = threads::each_of_many(hosts, |host| {
             let mut namespaces = of_host.get(host).cloned().unwrap_or_default();
             let wild =
                 self.mesh.wildcard_routings().iter().filter(|(wide, _)| covers(wide, host)).map(|(_, number)| number);

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use taut_model::{Mesh, resolve_part};
+use taut_model::{Mesh, MeshWide, resolve_part};
 use taut_resources::Resource;
 use taut_snapshot::object::{Layer, Root};
 use taut_snapshot::{Digest, EndpointSet, Snapshot, SourceMap};
-use taut_source::{FileId, LineIndex, Problem, Problems, Severity, SourceSet};
+use taut_source::{FileId, LineIndex, Problem, Problems, Severity, SourceSet, threads};
 
 use super::around::{Around, Index};
 use super::{Before, FileBefore};
-use crate::compile::{FileRead, Known, Options, Sources, read_files};
+use crate::compile::{FileRead, Known, Options, read_files};
 use crate::lower::{Part, Shares, Unit, UnitName};
 use crate::origins::Origins;
 use crate::{endpoints, exceptions, lower};
@@ -37,8 +37,11 @@ impl Before {
         let replaced = replaced(&changed, &fresh, files, &read.resources, parts)?;
         let around = around(&changed, files, &read.resources, &replaced, parts)?;
         let (difference, found) = {
-            let looks = |new: bool| look(&around, &replaced, read, parts, options, new);
-            let (before, after) = (looks(false)?, looks(true)?);
+            let (resources, wide) = (&read.resources, read.wide(options));
+            let looks = |new: bool| look(&around, &replaced, resources, parts, wide, new);
+            let (mut before, mut after) = (None, None);
+            threads::all(true, vec![Box::new(|| before = looks(false)), Box::new(|| after = looks(true))]);
+            let (before, after) = (before?, after?);
             let alike = before.endpoints == after.endpoints
                 && before.part.beside == after.part.beside
                 && before.says_injection == after.says_injection;
@@ -54,7 +57,7 @@ impl Before {
         };
         let Known { origins, shares, .. } = &mut parts.known;
         difference.enter(snapshot, shares, origins)?;
-        difference.enter_places(&mut compiled.source_map, origins, sources, is_changed);
+        difference.enter_places(&mut compiled.source_map, origins, [before, sources], is_changed);
         enter_problems(&mut compiled.problems, found, mentions);
         for (number, resource) in replaced {
             let old = std::mem::replace(&mut read.resources[number as usize], resource.clone());
@@ -188,21 +191,21 @@ struct Looked {
 fn look(
     around: &Around,
     replaced: &BTreeMap<u32, &Resource>,
-    read: &Sources,
+    resources: &[Resource],
     parts: &super::Parts,
-    options: &Options,
+    wide: MeshWide<'_>,
     new: bool,
 ) -> Option<Looked> {
     let Known { settings, whole, plain_http, .. } = &parts.known;
     let of_number = |number: &u32| {
         let replaced = replaced.get(number).copied().filter(|_| new);
-        replaced.unwrap_or(&read.resources[*number as usize])
+        replaced.unwrap_or(&resources[*number as usize])
     };
     let resources: Vec<&Resource> = around.resources.iter().map(of_number).collect();
     if resources.iter().any(|resource| exceptions::is_annotated(resource)) {
         return None; // what is found of it is not always reported
     }
-    let mesh: Mesh<'_> = resolve_part(&resources, whole, settings.clone(), read.wide(options));
+    let mesh: Mesh<'_> = resolve_part(&resources, whole, settings.clone(), wide);
     let problems = taut_model::check::checks().flat_map(|check| check.found(&mesh)).collect();
     let part = lower::units(&mesh, *plain_http, |unit| around.has(unit, &parts.index))?;
     let says_injection = mesh.part_says_injection();
@@ -286,17 +289,16 @@ impl Difference {
         &self,
         map: &mut SourceMap,
         origins: &Origins,
-        sources: &SourceSet,
+        [before, sources]: [&SourceSet; 2],
         is_changed: impl Fn(FileId) -> bool,
     ) {
+        let (mut lines_before, mut lines) = (Lines::of(before), Lines::of(sources));
         let differing = self.units.iter().flat_map(|(_, old, new)| old.origins.iter().chain(new.origins.iter()));
         let moved = self.others.values().flat_map(|unit| unit.origins.iter());
-        let moved = moved.filter(|(_, source)| is_changed(source.file()));
+        let mut is_moved = |file, offset| lines_before.line(file, offset) != lines.line(file, offset);
+        let moved = moved.filter(|(_, source)| is_changed(source.file()) && is_moved(source.file(), source.offset()));
         let touched: BTreeSet<Digest> = differing.chain(moved).map(|(digest, _)| digest).collect();
-        let mut files: HashMap<FileId, LineIndex<'_>> = HashMap::new();
-        let mut line = |file: FileId, offset: u32| {
-            files.entry(file).or_insert_with(|| LineIndex::new(&sources.file(file).bytes)).line(offset)
-        };
+        let mut line = |file: FileId, offset: u32| lines.line(file, offset);
         for digest in touched {
             let at = map.objects.binary_search_by(|(known, _)| known.cmp(&digest));
             match (origins.entry(digest, &mut line), at) {
@@ -308,5 +310,22 @@ impl Difference {
                 (None, Err(_)) => {}
             }
         }
+    }
+}
+
+/// The lines of a few files.
+struct Lines<'s> {
+    sources: &'s SourceSet,
+    files: HashMap<FileId, LineIndex<'s>>,
+}
+
+impl<'s> Lines<'s> {
+    fn of(sources: &'s SourceSet) -> Lines<'s> {
+        Lines { sources, files: HashMap::new() }
+    }
+
+    fn line(&mut self, file: FileId, offset: u32) -> u32 {
+        let sources = self.sources;
+        self.files.entry(file).or_insert_with(|| LineIndex::new(&sources.file(file).bytes)).line(offset)
     }
 }
