@@ -75,16 +75,13 @@ pub struct Compiled {
     pub counts: Counts,
 }
 
-/// From so many resources on it is worth having threads for a single step.
-const MANY: usize = 4096;
-
 /// Source text in, snapshot out.
 #[must_use]
 pub fn compile(sources: &SourceSet, options: &Options) -> Compiled {
     let mut problems = Problems::default();
     let (mut read, counts) = read(sources, options, &mut problems);
     let compiled = compile_read(sources, options, &mut read, counts, problems, false).0;
-    if MANY <= counts.resources {
+    if threads::MANY <= counts.resources {
         threads::let_go(read);
     }
     compiled
@@ -130,15 +127,11 @@ pub(crate) fn compile_read(
     let (mut snapshot, mut of_next_time, mut mapped) = (None, None, None);
     if let Some(Lowered { snapshot: made, origins, shares }) = lowered {
         snapshot = Some(made);
-        if known {
-            source_map = origins.source_map(sources);
-            of_next_time = shares.filter(|_| left_out.is_empty() && mesh.inventory.replaced.is_empty()).map(|shares| {
-                let (settings, whole) = (mesh.settings.clone(), mesh.whole());
-                Known { settings, whole, origins, shares, plain_http: lower::has_plain_http(&mesh) }
-            });
-        } else {
-            mapped = Some(origins);
-        }
+        of_next_time = shares.filter(|_| left_out.is_empty() && mesh.inventory.replaced.is_empty()).map(|shares| {
+            let (settings, whole, origins) = (mesh.settings.clone(), mesh.whole(), origins.clone());
+            Known { settings, whole, origins, shares, plain_http: lower::has_plain_http(&mesh) }
+        });
+        mapped = Some(origins);
     }
     let declared = || {
         endpoints = endpoints::declared(&mesh);

@@ -219,9 +219,7 @@ impl<'m, 'r> Lowering<'m, 'r> {
 
     /// Puts together what others have made.
     fn join_all(&mut self) {
-        /// So many objects that it is worth having threads.
-        const MANY: usize = 4096;
-        let many = MANY <= self.made.iter().map(|(objects, _)| objects.len()).sum();
+        let many = threads::MANY <= self.made.iter().map(|(objects, _)| objects.len()).sum();
         let (all_objects, all_origins): (Vec<_>, Vec<_>) = self.made.drain(..).unzip();
         let (objects, origins) = (&mut self.objects, &mut self.origins);
         let jobs: Vec<Job<'_>> = vec![

@@ -49,10 +49,6 @@ impl Source {
         self.offset
     }
 
-    fn origin(&self, line: u32) -> Origin {
-        self.clone().into_origin(line)
-    }
-
     fn into_origin(self, line: u32) -> Origin {
         let Source { part, file, kind, namespace, name, .. } = self;
         Origin { part, kind, namespace, name, file: file.0, line }
@@ -96,7 +92,7 @@ impl Origins {
     /// offset in a file.
     pub(crate) fn entry(&self, digest: Digest, mut line: impl FnMut(FileId, u32) -> u32) -> Option<Vec<Origin>> {
         let sources = self.of.get(&digest)?;
-        Some(sources.iter().map(|source| source.origin(line(source.file, source.offset))).collect())
+        Some(sources.iter().map(|source| source.clone().into_origin(line(source.file, source.offset))).collect())
     }
 
     /// Adds the places that others know.
@@ -115,18 +111,8 @@ impl Origins {
         }
     }
 
-    /// The source map, with offsets as lines. Repository and commit are the caller's to fill in.
-    pub(crate) fn source_map(&self, sources: &SourceSet) -> SourceMap {
-        let lines = threads::each(sources.files(), |file| LineIndex::new(&file.bytes));
-        let all: Vec<_> = self.of.iter().collect();
-        let objects = threads::each(&all, |(digest, places)| {
-            let origin = |source: &Source| source.origin(lines[source.file.0 as usize].line(source.offset));
-            (**digest, places.iter().map(origin).collect())
-        });
-        SourceMap { files: names(sources), objects, ..empty() }
-    }
-
-    /// The same, where nobody asks for the places any more. `beside` is done at the same time.
+    /// The source map, with offsets as lines. Repository and commit are the caller's to fill in. `beside` is done at the
+    /// same time.
     pub(crate) fn into_source_map(self, sources: &SourceSet, beside: Job<'_>) -> SourceMap {
         /// How many objects a thread takes at once, where there are more.
         const SHARE: usize = 8192;
@@ -150,7 +136,8 @@ impl Origins {
         }));
         threads::all(2 < jobs.len(), jobs);
         let objects = shares.into_iter().flat_map(|share| share.origins).collect();
-        SourceMap { files: names(sources), objects, ..empty() }
+        let files = sources.files().iter().map(|file| Text::new(&file.name)).collect();
+        SourceMap { files, objects, ..empty() }
     }
 }
 
@@ -169,10 +156,6 @@ fn add_all(sources: &mut Vec<Source>, more: impl IntoIterator<Item = Source>) {
         sources.sort_unstable();
         sources.dedup();
     }
-}
-
-fn names(sources: &SourceSet) -> Vec<Text> {
-    sources.files().iter().map(|file| Text::new(&file.name)).collect()
 }
 
 /// A source map of nothing, by this compiler.

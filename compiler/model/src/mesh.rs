@@ -9,7 +9,7 @@ use taut_resources::{
     AuthorizationPolicy, DestinationRule, EndpointSlice, Gateway, Labels, MeshConfig, MeshNetworks, PeerAuthentication,
     RequestAuthentication, Resource, Secret, Sidecar, VirtualService, WorkloadEntry,
 };
-use taut_source::{FileId, Place};
+use taut_source::{FileId, Place, Subject};
 
 use crate::attachment::Attached as _;
 use crate::check::{Behind, Destined};
@@ -61,13 +61,20 @@ impl<'r, T> Of<'r, T> {
         Place { file: self.resource.file, span }
     }
 
-    /// What decides between objects that claim one place: age where the file says it, then name, then namespace
-    /// (semantics.md §1.6).
+    /// What decides between objects that claim one place (see [`seniority`]).
     #[must_use]
-    pub fn seniority(&self) -> (&'r str, &'r Text, &'r Text) {
-        let created = self.resource.meta.creation_timestamp.as_ref().map_or("", |time| time.value.as_str());
-        (created, self.name(), self.namespace())
+    pub fn seniority(&self) -> (Text, Text, Text) {
+        seniority(self.resource)
     }
+}
+
+/// What decides between objects that claim one place: age where the file says it, then name, then namespace
+/// (semantics.md §1.6). Held rather than borrowed: most of it is short, and is compared without looking at the resources
+/// again, which are all over the memory.
+fn seniority(resource: &Resource) -> (Text, Text, Text) {
+    let created = resource.meta.creation_timestamp.as_ref().map(|time| time.value.clone());
+    let Subject { name, namespace, .. } = &resource.subject;
+    (created.unwrap_or_default(), name.clone(), namespace.clone().unwrap_or_default())
 }
 
 /// A virtual service with its hosts in full.

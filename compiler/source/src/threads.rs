@@ -10,6 +10,9 @@ use std::thread;
 /// The most threads: beyond these the parts that are done in order take longer than the rest.
 const THREADS_MAX: usize = 16;
 
+/// From so many resources or objects on, a single step over them is worth having threads.
+pub const MANY: usize = 4096;
+
 /// How many things a thread takes at once: few enough that the last ones end together.
 const SHARE: usize = 32;
 
@@ -30,8 +33,8 @@ pub fn each<'t, T: Sync, R: Send>(things: &'t [T], work: impl Fn(&'t T) -> R + S
 #[must_use]
 pub fn each_of_many<'t, T: Sync, R: Send>(things: &'t [T], work: impl Fn(&'t T) -> R + Sync) -> Vec<R> {
     /// So many of them take as long as a thread takes to begin.
-    const MANY: usize = 1024;
-    if things.len() < MANY { things.iter().map(work).collect() } else { each(things, work) }
+    const FEW: usize = 1024;
+    if things.len() < FEW { things.iter().map(work).collect() } else { each(things, work) }
 }
 
 /// Every thread begins with a value and adds to it what it makes of the things that fall to it. Which these are is chance:
@@ -85,7 +88,8 @@ pub fn all(worth_it: bool, jobs: Vec<Job<'_>>) {
 
 /// Lets go of something large, which takes its time, and which nobody waits for.
 pub fn let_go<T: Send + 'static>(large: T) {
-    thread::spawn(move || drop(large));
+    // Where there can be no further thread, it goes here.
+    let _ = thread::Builder::new().spawn(move || drop(large));
 }
 
 /// How many threads there are for so many things.

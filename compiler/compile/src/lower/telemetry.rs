@@ -44,35 +44,26 @@ impl Lowering<'_, '_> {
 
     fn telemetry_of(&mut self, layers: &[Of<'_, telemetry::Telemetry>], namespace: &str) -> Option<Link<Telemetry>> {
         let mesh = self.mesh;
-        let logs = |side: Side| logs(mesh, layers, side);
         let sides = [Side::Client, Side::Server];
         let [client, server] = sides.map(|side| {
             let traced = tracing_of(mesh, layers, side)?;
             self.tracing(&traced, namespace)
         });
-        let [client_told, server_told] =
-            sides.map(|side| self.told(logs_of(mesh, layers, side).unwrap_or_default(), namespace));
+        let logged = sides.map(|side| logs_of(mesh, layers, side));
+        let [client_logs, server_logs] = logged.each_ref().map(|logged| logs(mesh, logged.as_deref()));
+        let [client_told, server_told] = logged.map(|logged| self.told(logged.unwrap_or_default(), namespace));
+        let [client_metrics, server_metrics] = sides.map(|side| metric_rules(&metrics_of(layers, side)));
         let telemetry = Telemetry {
             client,
             server,
-            client_logs: logs(Side::Client),
-            server_logs: logs(Side::Server),
-            client_metrics: metric_rules(&metrics_of(layers, Side::Client)),
-            server_metrics: metric_rules(&metrics_of(layers, Side::Server)),
+            client_logs,
+            server_logs,
+            client_metrics,
+            server_metrics,
             client_told,
             server_told,
         };
-        let nothing = Telemetry {
-            client: None,
-            server: None,
-            client_logs: vec![],
-            server_logs: vec![],
-            client_metrics: vec![],
-            server_metrics: vec![],
-            client_told: vec![],
-            server_told: vec![],
-        };
-        if telemetry == nothing {
+        if telemetry == Telemetry::default() {
             return None;
         }
         let link = self.objects.insert(&telemetry);
@@ -187,10 +178,10 @@ fn metric_rules(measured: &BTreeMap<telemetry::Metric, Measured<'_>>) -> Vec<Met
     rules
 }
 
-/// Where the requests of one side are logged.
-fn logs(mesh: &Mesh<'_>, layers: &[Of<'_, telemetry::Telemetry>], side: Side) -> Vec<LogFile> {
+/// Where the requests of one side are logged; where nobody says, as the mesh has it.
+fn logs(mesh: &Mesh<'_>, provided: Option<&[Logged<'_>]>) -> Vec<LogFile> {
     let settings = &mesh.settings;
-    let Some(provided) = logs_of(mesh, layers, side) else {
+    let Some(provided) = provided else {
         let of_mesh =
             LogFile { path: settings.log_file.clone(), format: log_format(&settings.log_format), filter: Vec::new() };
         return if settings.log_file.is_empty() { Vec::new() } else { vec![of_mesh] };
@@ -370,6 +361,18 @@ mod tests {
 
     use crate::{Options, compile};
 
+    /// What is told of the workload `shop/a`.
+    fn telemetry_of_a(config: &str, mesh: &str) -> Option<Telemetry> {
+        let file = |name: &str, text: &str| SourceFile::new(name, text.as_bytes());
+        let sources = SourceSet::new(vec![file("config.yaml", config), file("mesh.yaml", mesh)]);
+        let options = Options { mesh_config: Some("config.yaml".into()), ..Options::default() };
+        let compiled = compile(&sources, &options);
+        let snapshot = compiled.snapshot.unwrap_or_else(|| panic!("{:#?}", compiled.problems));
+        let view = taut_snapshot::view_of(&snapshot.objects, snapshot.id, "shop/a").unwrap().unwrap();
+        let view = snapshot.objects.read(view).unwrap();
+        view.telemetry.map(|link| snapshot.objects.read(link).unwrap())
+    }
+
     /// How many of ten thousand are sampled, and whose tags there are, of the client's and of the server's side.
     fn traced(config: &str, telemetries: &[&str]) -> String {
         let service = "apiVersion: v1\nkind: Service\nmetadata: {name: c, namespace: shop}\nspec: {selector: {app: c}, ports: [{name: grpc, port: 4317}]}\n---\n";
@@ -383,16 +386,8 @@ mod tests {
             );
         }
         let providers = "extensionProviders:\n- {name: one, opentelemetry: {service: c.shop.svc.cluster.local, port: 4317}}\n- {name: two, zipkin: {service: c.shop.svc.cluster.local, port: 4317}}\n";
-        let file = |name: &str, text: &str| SourceFile::new(name, text.as_bytes());
-        let sources =
-            SourceSet::new(vec![file("config.yaml", &format!("{providers}{config}")), file("mesh.yaml", &mesh)]);
-        let options = Options { mesh_config: Some("config.yaml".into()), ..Options::default() };
-        let compiled = compile(&sources, &options);
-        let snapshot = compiled.snapshot.unwrap_or_else(|| panic!("{:#?}", compiled.problems));
-        let view = taut_snapshot::view_of(&snapshot.objects, snapshot.id, "shop/a").unwrap().unwrap();
-        let view = snapshot.objects.read(view).unwrap();
-        let Some(link) = view.telemetry else { return "nothing".to_owned() };
-        let Telemetry { client, server, .. } = snapshot.objects.read(link).unwrap();
+        let told = telemetry_of_a(&format!("{providers}{config}"), &mesh);
+        let Some(Telemetry { client, server, .. }) = told else { return "nothing".to_owned() };
         let side = |it: &taut_snapshot::object::Tracing| {
             let tags: Vec<&str> = it.tags.iter().map(|tag| tag.name.as_str()).collect();
             format!("{} {} {}", it.exporter.name, it.sampling, tags.join(",")).trim_end().to_owned()
@@ -415,16 +410,7 @@ mod tests {
              - {{name: gone, envoyOtelAls: {{service: gone.example, port: 1}}}}\n\
              - {{name: file, envoyFileAccessLog: {{path: /log}}}}\n"
         );
-        let file = |name: &str, text: &str| SourceFile::new(name, text.as_bytes());
-        let sources =
-            SourceSet::new(vec![file("config.yaml", &format!("{providers}{config}")), file("mesh.yaml", &mesh)]);
-        let options = Options { mesh_config: Some("config.yaml".into()), ..Options::default() };
-        let compiled = compile(&sources, &options);
-        let snapshot = compiled.snapshot.unwrap_or_else(|| panic!("{:#?}", compiled.problems));
-        let view = taut_snapshot::view_of(&snapshot.objects, snapshot.id, "shop/a").unwrap().unwrap();
-        let view = snapshot.objects.read(view).unwrap();
-        let Some(link) = view.telemetry else { return "nothing".to_owned() };
-        let it = snapshot.objects.read(link).unwrap();
+        let Some(it) = telemetry_of_a(&format!("{providers}{config}"), &mesh) else { return "nothing".to_owned() };
         let side = |files: &[LogFile], told: &[LogService]| {
             let files = files.iter().map(|file| file.path.to_string());
             let told = told.iter().map(|it| match &it.takes {
@@ -467,13 +453,7 @@ mod tests {
                 "---\napiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {{name: t, namespace: {namespace}}}\nspec: {{metrics: [{{overrides: [{overrides}]}}]}}\n"
             );
         }
-        let sources = SourceSet::new(vec![SourceFile::new("mesh.yaml", mesh.as_bytes())]);
-        let compiled = compile(&sources, &Options::default());
-        let snapshot = compiled.snapshot.unwrap_or_else(|| panic!("{:#?}", compiled.problems));
-        let view = taut_snapshot::view_of(&snapshot.objects, snapshot.id, "shop/a").unwrap().unwrap();
-        let view = snapshot.objects.read(view).unwrap();
-        let Some(link) = view.telemetry else { return "; ".to_owned() };
-        let telemetry = snapshot.objects.read(link).unwrap();
+        let Some(telemetry) = telemetry_of_a("", &mesh) else { return "; ".to_owned() };
         let rule = |rule: &super::MetricRule| {
             let tags = rule.tags.iter().map(|tag| format!(" {}", tag.name)).collect::<String>();
             format!("{:?}{}{tags}", rule.metric, if rule.disabled { " off" } else { "" })

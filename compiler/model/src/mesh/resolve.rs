@@ -8,10 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use taut_resources::{Resource, Spec, VirtualService};
-use taut_source::Subject;
-use taut_source::threads::{self, Job};
+use taut_source::threads::{self, Job, MANY};
 
-use super::{Mesh, MeshWide, Of, Routing, Selecting, Traffic, entry_labels};
+use super::{Mesh, MeshWide, Of, Routing, Selecting, Traffic, entry_labels, seniority};
 use crate::delegate::{Beyond, RuleOf, continue_rules};
 use crate::gateway::{Entrance, is_run_by};
 use crate::gateway_api::{Converted, MadeRouting};
@@ -22,9 +21,6 @@ use crate::selection::Numbers;
 use crate::{
     Host, Service, ServiceId, Settings, Text, Visibility, Workload, WorkloadId, expand, gateway_name, is_wildcard,
 };
-
-/// From so many resources on it is worth having threads.
-const MANY: usize = 4096;
 
 /// How many resources a thread takes at once.
 const SHARE: usize = 1024;
@@ -75,16 +71,16 @@ pub fn resolve_part<'r>(part: &[&'r Resource], whole: &Whole, settings: Settings
 fn begin<'r>(resources: &[&'r Resource], settings: Settings, wide: MeshWide<'r>) -> Mesh<'r> {
     let inventory = Inventory::of(resources);
     let mut mesh = Mesh::empty(settings, wide);
-    let read = |some: &[&'r Resource]| {
-        let mut part = Mesh::empty(mesh.settings.clone(), wide);
-        some.iter().for_each(|resource| part.add(resource));
-        part
-    };
     if resources.len() < MANY {
         inventory.all.iter().for_each(|resource| mesh.add(resource));
     } else {
         let shares: Vec<&[&'r Resource]> = inventory.all.chunks(SHARE).collect();
-        threads::each(&shares, |some| read(some)).into_iter().for_each(|part| mesh.absorb(part));
+        let parts = threads::each(&shares, |some| {
+            let mut part = Mesh::empty(mesh.settings.clone(), wide);
+            some.iter().for_each(|resource| part.add(resource));
+            part
+        });
+        parts.into_iter().for_each(|part| mesh.absorb(part));
     }
     mesh.inventory = inventory;
     mesh
@@ -236,12 +232,12 @@ impl<'r> Mesh<'r> {
 
     /// Puts every kind in its order, and looks at the pods.
     fn order(&mut self) {
-        self.gateways.sort_by_cached_key(|it| senior(it.resource));
-        self.peer_authentications.sort_by_cached_key(|it| senior(it.resource));
-        self.sidecars.sort_by_cached_key(|it| senior(it.resource));
-        self.request_authentications.sort_by_cached_key(|it| senior(it.resource));
-        self.slices.sort_by_cached_key(|it| senior(it.resource));
-        self.entries.sort_by_cached_key(|it| senior(it.resource));
+        self.gateways.sort_by_cached_key(Of::seniority);
+        self.peer_authentications.sort_by_cached_key(Of::seniority);
+        self.sidecars.sort_by_cached_key(Of::seniority);
+        self.request_authentications.sort_by_cached_key(Of::seniority);
+        self.slices.sort_by_cached_key(Of::seniority);
+        self.entries.sort_by_cached_key(Of::seniority);
         let many = MANY <= self.inventory.all.len();
         if self.services.iter().any(Service::is_pool) {
             // A Service that somebody wrote under the name of a pool's is left as it is.
@@ -256,11 +252,11 @@ impl<'r> Mesh<'r> {
             vec![
                 Box::new(|| *pods = Pods::of(&inventory.all)),
                 Box::new(settle),
-                Box::new(|| routings.sort_by_cached_key(|routing| senior(routing.of.resource))),
+                Box::new(|| routings.sort_by_cached_key(|routing| routing.of.seniority())),
                 // What was made of a policy fills what rules leave open: it comes last.
-                Box::new(|| traffic.sort_by_cached_key(|traffic| (traffic.made, senior(traffic.of.resource)))),
-                Box::new(|| authorization_policies.sort_by_cached_key(|it| senior(it.resource))),
-                Box::new(|| services.sort_by_cached_key(|service| (!service.kubernetes, senior(service.resource)))),
+                Box::new(|| traffic.sort_by_cached_key(|traffic| (traffic.made, traffic.of.seniority()))),
+                Box::new(|| authorization_policies.sort_by_cached_key(Of::seniority)),
+                Box::new(|| services.sort_by_cached_key(|service| (!service.kubernetes, seniority(service.resource)))),
             ],
         );
     }
@@ -340,14 +336,6 @@ impl<'r> Mesh<'r> {
             }
         }
     }
-}
-
-/// What [`Of::seniority`] says, held rather than borrowed: most of it is short, and is compared without looking at the
-/// resources again, which are all over the memory.
-fn senior(resource: &Resource) -> (Text, Text, Text) {
-    let created = resource.meta.creation_timestamp.as_ref().map(|time| time.value.clone());
-    let Subject { name, namespace, .. } = &resource.subject;
-    (created.unwrap_or_default(), name.clone(), namespace.clone().unwrap_or_default())
 }
 
 /// Of workloads with one name one counts, and those that another one makes do not.

@@ -409,6 +409,22 @@ record! {
     }
 }
 
+impl Default for Telemetry {
+    /// Nothing is told.
+    fn default() -> Telemetry {
+        Telemetry {
+            client: None,
+            server: None,
+            client_logs: Vec::new(),
+            server_logs: Vec::new(),
+            client_metrics: Vec::new(),
+            server_metrics: Vec::new(),
+            client_told: Vec::new(),
+            server_told: Vec::new(),
+        }
+    }
+}
+
 impl Links for Telemetry {
     fn links(&self) -> Vec<Digest> {
         let tracing = [&self.client, &self.server].into_iter().flatten().map(|tracing| tracing.exporter.clusters);

@@ -498,16 +498,8 @@ connection_security_policy="mutual_tls""#
             let tag = TagRule { name: "response_code".into(), value: None };
             taut_snapshot::object::MetricRule { metric, disabled: false, tags: vec![tag] }
         };
-        let telemetry = Telemetry {
-            client: None,
-            server: None,
-            client_logs: vec![],
-            server_logs: vec![],
-            client_metrics: vec![],
-            server_metrics: vec![rule(Metric::Requests), rule(Metric::Duration)],
-            client_told: vec![],
-            server_told: vec![],
-        };
+        let telemetry =
+            Telemetry { server_metrics: vec![rule(Metric::Requests), rule(Metric::Duration)], ..Telemetry::default() };
         let text = render([&shard], &labels, MetricRules(Some(&telemetry)));
         let of = |start: &str| {
             let lines = text.lines().filter(|line| line.starts_with(start));
@@ -530,16 +522,7 @@ connection_security_policy="mutual_tls""#
         }
         let tag = TagRule { name: "path".into(), value: Some(TagFrom::Request(FilterAttribute::RequestUrlPath)) };
         let rule = taut_snapshot::object::MetricRule { metric: Metric::Requests, disabled: false, tags: vec![tag] };
-        let telemetry = Telemetry {
-            client: None,
-            server: None,
-            client_logs: vec![],
-            server_logs: vec![],
-            client_metrics: vec![],
-            server_metrics: vec![rule],
-            client_told: vec![],
-            server_told: vec![],
-        };
+        let telemetry = Telemetry { server_metrics: vec![rule], ..Telemetry::default() };
         let text = render([&shard], &labels, MetricRules(Some(&telemetry)));
         let counts = |start: &str| -> Vec<String> {
             let lines = text.lines().filter(|line| line.starts_with(start));
