@@ -42,6 +42,7 @@ impl Taut {
             access_log: None,
             patience: Patience::USUAL,
             refresh: Refresh::USUAL,
+            nameservers: Vec::new(),
         };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");

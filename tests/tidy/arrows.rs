@@ -32,6 +32,7 @@ const FENCED: &[(&str, &[&str])] = &[
     ("libyaml-safer", &["source"]),
     ("hyper", &["proxy", "cli", "tests"]),
     ("clap", &["cli", "tests"]),
+    ("domain", &["proxy"]),
 ];
 
 /// Nothing under `compiler/` waits, listens or encrypts.

@@ -246,6 +246,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}: write 10s, 500ms or 1h"))
 }
 
+fn nameserver(text: &str) -> Result<SocketAddr, String> {
+    let alone = || text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53));
+    text.parse().or_else(|_| alone()).map_err(|_| format!("`{text}` is no address: write IP or IP:PORT"))
+}
+
 /// Where the reconciler of this machine keeps its state, and its control socket.
 const RECONCILER_STATE: &str = "taut-reconciler";
 
@@ -472,6 +477,9 @@ pub(crate) struct Proxy {
     /// How many proxies in front of a gateway are trusted to say where requests come from
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub(crate) trusted_proxies: usize,
+    /// A name server for services that are names, instead of those of `/etc/resolv.conf`; its port is 53 if none is named
+    #[arg(long, value_name = "IP", value_parser = nameserver, env = "TAUT_NAMESERVER", value_delimiter = ',')]
+    pub(crate) nameserver: Vec<SocketAddr>,
     /// Write a line for every request to a file, or to standard output with `-`
     #[arg(long, value_name = "FILE")]
     pub(crate) access_log: Option<PathBuf>,

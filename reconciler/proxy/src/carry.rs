@@ -175,7 +175,7 @@ async fn reach(connection: &Connection, heading: &Heading, carrying: &mut Carryi
         Ok(connected) => {
             shared.counters.upstream_connections.add_one();
             if let Some(upstream) = line.and_then(|line| line.upstream.as_mut()) {
-                (upstream.address, upstream.local) = (Some(backend.address), connected.about.local);
+                (upstream.address, upstream.local) = (Some(connected.about.peer), connected.about.local);
             }
             Some(Reached { connected, backend, _counted: [open, active] })
         }

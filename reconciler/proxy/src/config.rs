@@ -31,6 +31,8 @@ pub struct ProxyConfig {
     pub patience: Patience,
     /// How often it asks again for what no snapshot has.
     pub refresh: Refresh,
+    /// The servers that it asks for names; those of `/etc/resolv.conf` if none.
+    pub nameservers: Vec<SocketAddr>,
 }
 
 /// How long clients may take who send nothing.
@@ -51,9 +53,9 @@ impl Patience {
 /// How often names are looked up and keys of tokens are fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refresh {
-    /// A name whose addresses are endpoints.
+    /// A name whose answer does not say how long it is good for: of a file of this machine, or with a TTL of 0.
     pub names: Duration,
-    /// The longest pause after it could not be looked up: each one is twice as long as the last.
+    /// The longest pause after a name could not be looked up: each one is twice as long as the last.
     pub names_after_failure_max: Duration,
     /// A set of keys.
     pub keys: Duration,
@@ -62,8 +64,7 @@ pub struct Refresh {
 }
 
 impl Refresh {
-    /// The system's resolver says nothing of how long an answer is good for: every five seconds is what Envoy does without a
-    /// TTL, and the resolver's own cache answers most of them. The rest is Istio's: `dnsRefreshRate`, and
+    /// Every five seconds is what Envoy does without a TTL. The rest is Istio's: `dnsRefreshRate`, and
     /// `PILOT_JWT_PUB_KEY_REFRESH_INTERVAL` with its pause after failures (semantics.md §6.2, §10).
     pub const USUAL: Refresh = Refresh {
         names: Duration::from_secs(5),

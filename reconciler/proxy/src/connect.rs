@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use crate::accept::sniff::Rewound;
+use crate::race::race;
 use crate::stream::Stream;
 use crate::telemetry::names::{Labels, NameId};
 use crate::tls::Mutual;
@@ -42,6 +43,8 @@ pub(crate) struct About {
     pub(crate) principal: NameId,
     /// Our address.
     pub(crate) local: Option<SocketAddr>,
+    /// The endpoint's address, or the one beside it that answered.
+    pub(crate) peer: SocketAddr,
 }
 
 /// Connects to an endpoint, with TLS if it is spoken there, within the cluster's time for it.
@@ -55,21 +58,27 @@ pub(crate) async fn connect(
     labels: &Labels,
 ) -> io::Result<Connected> {
     let work = async {
-        let stream = TcpStream::connect(backend.address).await?;
+        let stream = match backend.beside().as_slice() {
+            [] => TcpStream::connect(backend.address).await?,
+            beside => race(&[&[backend.address], beside].concat()).await?,
+        };
         stream.set_nodelay(true)?;
-        let local = stream.local_addr().ok();
+        let (local, peer) = (stream.local_addr().ok(), stream.peer_addr()?);
         if let Some(keepalive) = upstream.cluster.wire.as_ref().and_then(|wire| wire.keepalive.as_ref()) {
             keep_alive(&stream, keepalive)?;
         }
         let secured = (backend.secure || upstream.is_outside()) && language != Language::Sealed;
         match upstream.mutual.as_ref().filter(|_| secured) {
-            None => Ok(Connected { stream: Stream::Plain(stream), about: About { principal: NameId::UNKNOWN, local } }),
+            None => {
+                let about = About { principal: NameId::UNKNOWN, local, peer };
+                Ok(Connected { stream: Stream::Plain(stream), about })
+            }
             Some(mutual) => {
                 let connector = TlsConnector::from(config(mutual, language).clone());
                 let stream = connector.connect(mutual.server_name.clone(), Rewound::fresh(stream)).await?;
-                let peer = taut_identity::verified_peer(stream.get_ref().1);
-                let principal = peer.map(|peer| labels.principals.number(Text::from(peer.id().as_str())));
-                let about = About { principal: principal.unwrap_or_default(), local };
+                let verified = taut_identity::verified_peer(stream.get_ref().1);
+                let principal = verified.map(|peer| labels.principals.number(Text::from(peer.id().as_str())));
+                let about = About { principal: principal.unwrap_or_default(), local, peer };
                 Ok(Connected { stream: Stream::Tls(Box::new(TlsStream::Client(stream))), about })
             }
         }

@@ -392,7 +392,7 @@ fn note_connection(exchange: &mut Exchange, backend: &Backend, lease: &Lease, wo
         record.key.source.principal = if backend.secure { worker.shared.principal } else { NameId::UNKNOWN };
     }
     if let Some(upstream) = record.line.as_mut().and_then(|line| line.upstream.as_mut()) {
-        upstream.local = lease.about.local;
+        (upstream.address, upstream.local) = (Some(lease.about.peer), lease.about.local);
     }
 }
 

@@ -34,6 +34,7 @@ mod token;
 mod balance;
 mod carry;
 mod connect;
+mod dns;
 mod forward;
 mod levels;
 mod limits;

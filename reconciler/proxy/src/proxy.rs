@@ -17,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::admin;
 use crate::config::{Addresses, Bind, DrainConfig, ProxyConfig, Role};
+use crate::dns::Dns;
 use crate::drain::Stage;
 use crate::error::ProxyError;
 use crate::limits::connections_max;
@@ -128,6 +129,7 @@ impl Proxy {
             access_log,
             patience,
             refresh,
+            nameservers,
         } = config;
         if !admin.ip().is_loopback() {
             return Err(ProxyError::AdminNotLocal(admin));
@@ -163,6 +165,7 @@ impl Proxy {
             connections_max: connections_max(rustix::process::getrlimit(rustix::process::Resource::Nofile).current),
             patience,
             refresh,
+            dns: Arc::new(Dns::new(nameservers, refresh)),
             workers: workers.get(),
             trusted_proxies,
             locality: locality.map(Text::from),

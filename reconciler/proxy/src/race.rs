@@ -1,14 +1,17 @@
-//! A connection to a name: its addresses race (RFC 8305), so that one that does not answer costs little.
+//! A connection to one of several addresses, which race (RFC 8305), so that one that does not answer costs little.
 //!
-//! For what the proxy itself asks of a name. Endpoints of a cluster are balanced instead, each for itself.
+//! For what the proxy itself asks of a name, and for an endpoint that has addresses of both families. Addresses of one family
+//! are endpoints of their own, and balanced.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+
+use crate::dns::Dns;
 
 /// How long an address has before the next one is tried beside it (RFC 8305 §5).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -17,11 +20,18 @@ const STAGGER: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// If the name has no address, or none answers: with what the last one said.
-pub(crate) async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
-    race(lookup_host((host, port)).await?.collect()).await
+pub(crate) async fn connect(dns: &Dns, host: &str, port: u16) -> io::Result<TcpStream> {
+    let (addresses, _) = dns.addresses(&dns.name(&host.into())).await;
+    // The newer family goes first, where there are both (RFC 6724 §2.1).
+    let newest = addresses.iter().rev().map(|ip| SocketAddr::new(*ip, port));
+    race(&newest.collect::<Vec<_>>()).await
 }
 
-async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+/// Connects to the first address that answers; each has a while before the next is tried beside it.
+///
+/// # Errors
+/// If there is none, or none answers: with what the last one said.
+pub(crate) async fn race(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut left = in_turn(addresses).into_iter();
     let mut trying = JoinSet::new();
     let mut failed = io::Error::from(io::ErrorKind::NotFound);
@@ -41,10 +51,10 @@ async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     }
 }
 
-/// Both families in turn, beginning with the one that the system put first (RFC 8305 §4).
-fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+/// Both families in turn, beginning with that of the first (RFC 8305 §4).
+fn in_turn(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let (ones, others): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == first);
+    let (ones, others): (Vec<_>, Vec<_>) = addresses.iter().copied().partition(|address| address.is_ipv6() == first);
     let (mut ones, mut others) = (ones.into_iter(), others.into_iter());
     let pairs =
         std::iter::from_fn(|| Some([ones.next(), others.next()]).filter(|pair| pair.iter().any(Option::is_some)));
@@ -79,11 +89,11 @@ mod tests {
         let dead = dead.local_addr().unwrap();
         for before in [vec![], vec![dead], vec![refusing], vec![dead, refusing, dead]] {
             let all = [before.as_slice(), &[alive.0]].concat();
-            let connected = timeout(Duration::from_secs(10), race(all)).await.expect("it does not wait").unwrap();
+            let connected = timeout(Duration::from_secs(10), race(&all)).await.expect("it does not wait").unwrap();
             assert_eq!(connected.peer_addr().unwrap(), alive.0, "{before:?}");
         }
-        assert_eq!(race(vec![refusing, refusing]).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
-        assert_eq!(race(vec![]).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(race(&[refusing, refusing]).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(race(&[]).await.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]
@@ -96,7 +106,7 @@ mod tests {
             (vec![x, y], vec![x, y]),
             (vec![], vec![]),
         ] {
-            assert_eq!(in_turn(given.clone()), wanted, "{given:?}");
+            assert_eq!(in_turn(&given), wanted, "{given:?}");
         }
     }
 }

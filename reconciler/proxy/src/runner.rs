@@ -133,13 +133,13 @@ impl Proxy {
         let (world, fresh) = World::new(snapshot, objects, &place, &self.shared, before.as_deref())?;
         let listening = self.listen_anew(&world, &roles)?;
         let directory = self.changing.state().directory.clone();
-        let ((looking_up, looked_up), refresh) = (channel(), self.shared.refresh);
+        let ((looking_up, looked_up), refresh, dns) = (channel(), self.shared.refresh, &self.shared.dns);
         for Fresh { upstream, before } in &fresh {
             self.populate(upstream, &directory, before.as_deref());
-            keep_resolved(upstream, (self.workers.all.len(), refresh), &self.runtime, looking_up.clone());
+            keep_resolved(upstream, self.workers.all.len(), dns, &self.runtime, looking_up.clone());
         }
         for fetch in world.tokens.iter().flat_map(Tokens::fetches) {
-            keep_fetched(fetch, refresh, &self.runtime, looking_up.clone());
+            keep_fetched(fetch, refresh, dns, &self.runtime, looking_up.clone());
         }
         drop(looking_up);
         // Nothing is ever sent. This ends when every sender is gone, because every name was looked up and all keys were

@@ -20,7 +20,7 @@ use taut_snapshot::object::{Collects, TagValue, Tracing};
 use crate::balance::Draws;
 use crate::config::Role;
 use crate::downstream::Connection;
-use crate::headers::REQUEST_ID;
+use crate::headers::{self, REQUEST_ID};
 use crate::telemetry::log::version;
 use crate::telemetry::metrics::Spoken;
 use crate::telemetry::names::Workload;
@@ -166,7 +166,7 @@ pub(crate) fn begin(world: &World, connection: &Connection, headers: &mut Header
         context,
         parent,
         start: SystemTime::now(),
-        scheme: connection.scheme(),
+        scheme: headers::scheme(headers).unwrap_or_else(|| connection.scheme()),
         upstream: None,
         tags: tags.collect(),
         tracer: tracer.clone(),

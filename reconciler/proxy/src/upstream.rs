@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use taut_snapshot::decide::{Nearness, Whereabouts};
 use taut_snapshot::object::{Balancer, Cluster, ClusterTls, HashKey, Protocol};
 use tokio::sync::Notify;
@@ -81,6 +81,8 @@ struct Member {
 #[derive(Debug)]
 pub(crate) struct Backend {
     pub(crate) address: SocketAddr,
+    /// Others that stand for it, where it does not answer.
+    pub(crate) beside: ArcSwapOption<Vec<SocketAddr>>,
     /// When it was first heard of.
     since: Instant,
     /// Whether the mesh's mTLS is spoken to it.
@@ -99,6 +101,8 @@ pub(crate) struct Backend {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) address: SocketAddr,
+    /// Others that stand for it.
+    pub(crate) beside: Vec<SocketAddr>,
     /// Whether it takes the mesh's mTLS, as far as it says.
     pub(crate) speaks_mtls: bool,
     pub(crate) workload: NameId,
@@ -148,6 +152,7 @@ impl Upstream {
         let upstream = Upstream { name: name.into(), service, ..Upstream::bare(cluster, None) };
         let found = Found {
             address,
+            beside: Vec::new(),
             speaks_mtls: false,
             workload: NameId::UNKNOWN,
             weight: 1,
@@ -189,6 +194,7 @@ impl Upstream {
     pub(crate) fn found(&self) -> Vec<Found> {
         let found = |member: &Member| Found {
             address: member.backend.address,
+            beside: member.backend.beside(),
             speaks_mtls: member.backend.secure,
             workload: member.backend.labelled,
             weight: member.weight,
@@ -218,6 +224,7 @@ impl Upstream {
                 Some(backend) if backend.labelled == found.workload => backend.clone(),
                 _ => Arc::new(Backend {
                     address: found.address,
+                    beside: ArcSwapOption::empty(),
                     since: known.or(inherited).map_or_else(Instant::now, |member| member.backend.since),
                     secure,
                     labelled: found.workload,
@@ -227,6 +234,9 @@ impl Upstream {
                     pool: Pool::new(if self.shares_connections() { 1 } else { workers }),
                 }),
             };
+            if backend.beside() != found.beside {
+                backend.beside.store(Some(found.beside.clone()).filter(|all| !all.is_empty()).map(Arc::new));
+            }
             let whereabouts = found.whereabouts.clone();
             let nearness = match &self.cluster.locality {
                 Some(locality) => locality.nearness(&self.here, &whereabouts),
@@ -388,6 +398,7 @@ impl Upstream {
         let secure = matches!(self.cluster.tls, ClusterTls::Mutual(_));
         let fresh = Arc::new(Backend {
             address,
+            beside: ArcSwapOption::empty(),
             since: Instant::now(),
             secure,
             labelled: NameId::UNKNOWN,
@@ -549,6 +560,11 @@ impl Backend {
     /// Who it is: what it says itself counts more than what its labels say.
     pub(crate) fn workload(&self) -> NameId {
         self.met.last().unwrap_or(self.labelled)
+    }
+
+    /// The addresses that stand for its own, where that does not answer.
+    pub(crate) fn beside(&self) -> Vec<SocketAddr> {
+        self.beside.load().as_ref().map(|all| all.to_vec()).unwrap_or_default()
     }
 }
 

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::balance::Draws;
 use crate::config::{Patience, Refresh};
+use crate::dns::Dns;
 use crate::drain::Drains;
 use crate::limits::Gauge;
 use crate::listen::{Listening, accept_all};
@@ -53,8 +54,10 @@ pub(crate) struct Shared {
     pub(crate) connections_max: u32,
     /// How long clients may take.
     pub(crate) patience: Patience,
-    /// How often names are looked up, and keys fetched.
+    /// How often keys are fetched.
     pub(crate) refresh: Refresh,
+    /// The names that clusters follow.
+    pub(crate) dns: Arc<Dns>,
     pub(crate) log: Option<Log>,
     /// Those who write the mesh's logs.
     pub(crate) writers: Writers,

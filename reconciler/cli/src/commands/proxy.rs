@@ -111,6 +111,7 @@ async fn proxy(args: Proxy, output: &mut Output, shutdown: watch::Receiver<bool>
             .transpose()?,
         patience: Patience::USUAL,
         refresh: Refresh::USUAL,
+        nameservers: args.nameserver,
     };
     let connect = ToReconciler::new(args.reconciler, &identity)?;
     let following = Following { state: args.state.join("snapshots"), connect };

@@ -22,6 +22,7 @@ use tokio_rustls::TlsConnector;
 
 use super::Keys;
 use crate::config::Refresh;
+use crate::dns::Dns;
 use crate::race;
 
 /// The longest set of keys that is read.
@@ -58,12 +59,13 @@ impl Fetch {
 }
 
 /// Fetches keys for as long as somebody needs them. `first` is dropped after the first attempt.
-pub(crate) fn keep_fetched(fetch: Fetch, refresh: Refresh, runtime: &Handle, first: Sender<()>) {
+pub(crate) fn keep_fetched(fetch: Fetch, refresh: Refresh, dns: &Arc<Dns>, runtime: &Handle, first: Sender<()>) {
+    let dns = dns.clone();
     runtime.spawn(async move {
         let mut first = Some(first);
         loop {
             let fetched =
-                timeout(fetch.limit, load(&fetch.from)).await.unwrap_or_else(|_| Err("it takes too long".into()));
+                timeout(fetch.limit, load(&dns, &fetch.from)).await.unwrap_or_else(|_| Err("it takes too long".into()));
             let Some(keys) = fetch.keys.upgrade() else { return };
             let result = fetched.and_then(|json| keys.replace(&json));
             drop(keys);
@@ -82,24 +84,24 @@ pub(crate) fn keep_fetched(fetch: Fetch, refresh: Refresh, runtime: &Handle, fir
     });
 }
 
-async fn load(from: &From) -> Result<Vec<u8>, String> {
+async fn load(dns: &Dns, from: &From) -> Result<Vec<u8>, String> {
     match from {
-        From::Keys(uri) => get(uri).await,
+        From::Keys(uri) => get(dns, uri).await,
         From::Issuer(issuer) => {
-            let known = get(&format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))).await?;
+            let known = get(dns, &format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))).await?;
             let known: serde_json::Value = serde_json::from_slice(&known).map_err(|bad| format!("no JSON: {bad}"))?;
-            get(known.get("jwks_uri").and_then(|uri| uri.as_str()).ok_or("the issuer names no `jwks_uri`")?).await
+            get(dns, known.get("jwks_uri").and_then(|uri| uri.as_str()).ok_or("the issuer names no `jwks_uri`")?).await
         }
     }
 }
 
-async fn get(uri: &str) -> Result<Vec<u8>, String> {
+async fn get(dns: &Dns, uri: &str) -> Result<Vec<u8>, String> {
     let uri: Uri = uri.parse().map_err(|bad| format!("`{uri}` is no address: {bad}"))?;
     let host = uri.host().ok_or("the address has no host")?.trim_matches(['[', ']']).to_owned();
     let secure = uri.scheme_str() == Some("https");
     let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
     let sentence = |error: io::Error| error.to_string();
-    let stream = race::connect(&host, port).await.map_err(sentence)?;
+    let stream = race::connect(dns, &host, port).await.map_err(sentence)?;
     if !secure {
         return ask(stream, &uri).await;
     }

@@ -30,9 +30,9 @@ fn own(word: &str) -> u32 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     // Not by `eprintln`, which is shown of tests that fail alone.
-    let said = writeln!(std::io::stderr(), "skipped: a test in a network of its own, {why}");
+    let said = writeln!(std::io::stderr(), "skipped: {why}");
     said.unwrap();
 }
 
@@ -42,14 +42,14 @@ pub(crate) fn inside(test: &str, rules: &[&str]) -> bool {
         return true;
     }
     if own("Uid") != 0 {
-        skipped("which needs root: a network namespace is made");
+        skipped("a test in a network of its own, which needs root: a network namespace is made");
         return false;
     }
     let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
     let folder = tempfile::tempdir().unwrap();
     for tool in TOOLS.iter().chain(rules) {
         let Some(found) = std::env::split_paths(&path).map(|it| it.join(tool)).find(|it| it.is_file()) else {
-            skipped(&format!("for which `{tool}` is not installed"));
+            skipped(&format!("a test in a network of its own, for which `{tool}` is not installed"));
             return false;
         };
         symlink(found, folder.path().join(tool)).unwrap();
@@ -57,7 +57,7 @@ pub(crate) fn inside(test: &str, rules: &[&str]) -> bool {
     let unshare = folder.path().join("unshare");
     let made = Command::new(&unshare).args(["-n", "-m", "sleep", "0"]).env("PATH", folder.path()).output().unwrap();
     if !made.status.success() {
-        skipped("since this machine lets nobody make a network namespace");
+        skipped("a test in a network of its own, since this machine lets nobody make a network namespace");
         return false;
     }
     let run = Command::new(unshare)
@@ -317,6 +317,6 @@ fn without_the_right_to_it_says_what_it_needs() {
         Command::new(std::env::current_exe().unwrap()).args(["--exact", own_name]).gid(NOBODY).uid(NOBODY).output();
     match again {
         Ok(run) => assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout)),
-        Err(error) => skipped(&format!("by nobody, who cannot run the test: {error}")),
+        Err(error) => skipped(&format!("a test in a network of its own by nobody, who cannot run the test: {error}")),
     }
 }

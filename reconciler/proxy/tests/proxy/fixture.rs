@@ -460,6 +460,7 @@ pub(crate) fn config(workload: &str, roles: &[Role]) -> ProxyConfig {
         access_log: None,
         patience: Patience::USUAL,
         refresh: Refresh::USUAL,
+        nameservers: Vec::new(),
     }
 }
 

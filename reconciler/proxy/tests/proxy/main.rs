@@ -37,3 +37,4 @@ mod telling;
 mod tokens;
 mod tracing;
 mod watching;
+mod zipkin;

@@ -163,14 +163,14 @@ async fn next(heard: &mut UnboundedReceiver<Seen>) -> Seen {
 }
 
 /// A frontend that calls orders, both traced.
-struct Traced {
-    client: Running,
+pub(crate) struct Traced {
+    pub(crate) client: Running,
     server: Running,
     app: App,
 }
 
 impl Traced {
-    async fn start(collector: SocketAddr, protocol: &str, provider: &str, telemetry: &str) -> Traced {
+    pub(crate) async fn start(collector: SocketAddr, protocol: &str, provider: &str, telemetry: &str) -> Traced {
         let (issuer, app) = (Issuer::new(), App::start("v1").await);
         let server = Running::serving(app.address, &issuer);
         let client = Running::calling(&issuer);
@@ -201,10 +201,10 @@ spec: {{selector: {{app: orders}}, ports: [{{name: http, port: 8080}}]}}
 
 const GRPC: &str = "opentelemetry: {service: shop/collector.example, port: 9000}";
 const HTTP: &str = "opentelemetry: {service: shop/collector.example, port: 9000, http: {path: /v1/traces}}";
-const ZIPKIN: &str = "zipkin: {service: shop/collector.example, port: 9000}";
+pub(crate) const ZIPKIN: &str = "zipkin: {service: shop/collector.example, port: 9000}";
 
 /// How many percent are sampled, and whatever else is said.
-fn telemetry(percent: f64, more: &str) -> String {
+pub(crate) fn telemetry(percent: f64, more: &str) -> String {
     format!(
         "apiVersion: telemetry.istio.io/v1
 kind: Telemetry
@@ -231,7 +231,9 @@ async fn two_proxies_tell_of_one_request_as_parent_and_child() {
         assert_eq!((client.kind, server.kind), ("CLIENT", "SERVER"));
         assert_eq!((&client.parent, server.parent.as_ref()), (&None, Some(&client.id)), "{provider}");
         assert_eq!(client.trace, server.trace);
+        // What the client asked for is the same everywhere, whatever is around it between the two.
         assert_eq!(client.tags["http.url"], "http://orders:8080/a?b=c");
+        assert_eq!(server.tags["http.url"], client.tags["http.url"]);
         for (span, service, cluster) in [
             (&client, "frontend.shop", "outbound|8080||orders.shop.svc.cluster.local"),
             (&server, "orders.shop", "inbound|8080||"),
