@@ -77,7 +77,7 @@ fn addresses(answer: &Message<&[u8]>, family: Family) -> Option<Said> {
     let section = answer.answer().ok()?;
     let (mut all, mut shortest) = (Vec::new(), None::<Duration>);
     let mut take = |ttl: Duration| shortest = Some(shortest.map_or(ttl, |shortest| shortest.min(ttl)));
-    for record in section.clone().limit_to::<Cname<_>>() {
+    for record in section.limit_to::<Cname<_>>() {
         take(record.ok()?.ttl().into_duration());
     }
     match family {
