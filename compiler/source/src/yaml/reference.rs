@@ -162,7 +162,8 @@ fn without_hasty_tags(yaml: &str) -> Cow<'_, str> {
         let of_tag = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_;/?:@&=+$.%!~*'()".contains(byte);
         let length = yaml.as_bytes()[start..].iter().take_while(|byte| of_tag(byte)).count();
         at = start + length;
-        let begins = yaml[..start].chars().next_back().is_none_or(|c| " \t\r\n\u{85}\u{2028}\u{2029}[{,:-?".contains(c));
+        let begins =
+            yaml[..start].chars().next_back().is_none_or(|c| " \t\r\n\u{85}\u{2028}\u{2029}[{,:-?".contains(c));
         if begins && yaml.as_bytes().get(at) == Some(&b',') {
             masked.to_mut().replace_range(start..at, &"~".repeat(length));
         }
