@@ -9,5 +9,7 @@ fn main() {
         // Relative relocations take 8 bytes for 64 pointers and not 24 for each: the loader reads all of them at every start,
         // so every sidecar would hold a megabyte of them.
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+        // What hardly ever runs lies apart from what does, whose pages are read in together.
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,keep-text-section-prefix");
     }
 }

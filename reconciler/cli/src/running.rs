@@ -9,6 +9,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -17,13 +18,17 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::failure::Failure;
 
-/// Runs a command that serves until it is told to stop.
-pub(crate) fn serve<F>(until_stdin_closes: bool, work: impl FnOnce(watch::Receiver<bool>) -> F) -> Result<(), Failure>
+/// Runs a command that serves until it is told to stop, on the threads of `runtime`.
+pub(crate) fn serve<F>(
+    runtime: &mut Builder,
+    until_stdin_closes: bool,
+    work: impl FnOnce(watch::Receiver<bool>) -> F,
+) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), Failure>>,
 {
     log();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime.enable_all().build()?;
     let ended = runtime.block_on(async {
         let (stop, shutdown) = watch::channel(false);
         let stopper = tokio::spawn(stop_when_asked(until_stdin_closes, stop));
