@@ -7,6 +7,7 @@ use std::process::Command;
 use harness::generated_mesh;
 use taut_compile::{Memo, Options, compile};
 use taut_snapshot::format::file;
+use taut_source::threads::each_of_many;
 use taut_source::{SourceFile, SourceSet};
 
 use crate::pairs::{Figure, Goal, interleaved, median, say, seconds};
@@ -20,12 +21,16 @@ pub(crate) fn run(quick: bool) -> Vec<Figure> {
         let files = generated_mesh(services);
         let bytes: usize = files.iter().map(|(_, text)| text.len()).sum();
         figures.push(memory(&files, bytes));
-        let sources =
-            || SourceSet::new(files.iter().map(|(name, text)| SourceFile::new(name, text.as_bytes())).collect());
+        let sources = || SourceSet::new(each_of_many(&files, |(name, text)| SourceFile::new(name, text.as_bytes())));
         let case = format!("{services} services");
         let pairs = interleaved(
             rounds,
-            || seconds(|| drop(compile(&sources(), &Options::default()))),
+            || {
+                seconds(|| {
+                    let sources = sources();
+                    (compile(&sources, &Options::default()), sources)
+                })
+            },
             || seconds(|| files.iter().for_each(|(_, text)| assert_ne!(typed::read(text), 0))),
         );
         cold.push(median(pairs.iter().map(|pair| pair.0)));

@@ -88,7 +88,7 @@ fn feeds(bytes: &[u8]) -> u32 {
 /// All files of one compilation.
 #[derive(Clone, Debug, Default)]
 pub struct SourceSet {
-    files: Vec<SourceFile>,
+    files: Arc<[SourceFile]>,
 }
 
 impl SourceSet {
@@ -98,7 +98,7 @@ impl SourceSet {
         files.reverse();
         files.sort_by(|a, b| a.name.cmp(&b.name)); // stable: the last of the caller's order comes first
         files.dedup_by(|later, kept| later.name == kept.name);
-        SourceSet { files }
+        SourceSet { files: files.into() }
     }
 
     /// The files, in order of name.

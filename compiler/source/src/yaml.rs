@@ -320,6 +320,14 @@ spec:
         assert_eq!(codes("a: [!t, b]"), ["taut::yaml::tag"]);
         assert_eq!(codes("a: {b: !t, c: d}"), ["taut::yaml::tag"]);
         assert_eq!(codes("a: [x, !t/u%20!,b]"), ["taut::yaml::tag"]);
+        for line_end in ["\u{85}", "\u{2028}", "\u{2029}"] {
+            assert_eq!(codes(&format!("a: [{line_end}!,b]")), ["taut::yaml::tag"], "{line_end:?}");
+        }
+        for no_place in ["{b: c}", "[b]", "'b'", "\"b\"", "&b", "*b"] {
+            let (_, problems) = read(&format!("a: [{no_place}!,d]"));
+            assert_eq!(problems[0].code, "taut::yaml::syntax", "{no_place}");
+            assert!(!problems[0].message.contains("gave up"), "{no_place}: {}", problems[0].message);
+        }
         let (documents, problems) = read("a: [!!str, b]\nc: [\"x !t, y\", z !t, é !!u,]\nd: x !t, y\n");
         assert_eq!(problems, []);
         let list = documents[0].tree.root().get("c").unwrap();

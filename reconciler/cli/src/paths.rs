@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use taut_intake::{BlobCache, Commit, Repository};
-use taut_source::{SourceFile, SourceSet};
+use taut_source::{SourceFile, SourceSet, threads};
 
 use crate::args::MeshFiles;
 use crate::failure::Failure;
@@ -31,15 +31,25 @@ pub(crate) fn read(paths: &[String], wide: &MeshFiles) -> Result<Sources, Failur
             files.extend(set.files().iter().cloned());
             commit = Some(of);
         } else {
-            collect(Path::new(path), true, &mut files)?;
+            let mut found = Vec::new();
+            named(Path::new(path), &mut found)?;
+            // A large folder is thousands of small files, which the system hands over one by one.
+            files.extend(threads::each_of_many(&found, |path| file(path)).into_iter().collect::<Result<Vec<_>, _>>()?);
         }
     }
     for path in [&wide.mesh_config, &wide.mesh_networks].into_iter().flatten() {
-        let bytes =
-            fs::read(path).map_err(|error| Failure(format!("{} could not be read: {error}", path.display())))?;
-        files.push(SourceFile::new(&path.to_string_lossy(), &bytes));
+        files.push(file(path)?);
     }
     Ok(Sources { set: SourceSet::new(files), commit })
+}
+
+fn file(path: &Path) -> Result<SourceFile, Failure> {
+    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+    Ok(SourceFile::new(&path.to_string_lossy(), &bytes))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure(format!("{} could not be read: {error}", path.display()))
 }
 
 /// `REPO@REV[:FOLDER]`, unless a file or folder has that very name.
@@ -53,33 +63,36 @@ fn revision(path: &str) -> Result<Option<(Commit, SourceSet)>, Failure> {
 }
 
 /// A file that was named is read whatever it is called; in folders, `*.yaml`, `*.yml` and `*.json` are.
-fn collect(path: &Path, named: bool, files: &mut Vec<SourceFile>) -> Result<(), Failure> {
-    let unreadable = |error: std::io::Error| Failure(format!("{} could not be read: {error}", path.display()));
-    let kind = fs::metadata(path).map_err(unreadable)?;
-    if kind.is_dir() {
-        // Exceptions from rules are for all of what is checked, so they stand in its root alone.
-        let exceptions = path.join("taut.toml");
-        if named && exceptions.is_file() {
-            let bytes = fs::read(&exceptions).map_err(unreadable)?;
-            files.push(SourceFile::new(&exceptions.to_string_lossy(), &bytes));
-        }
-        let mut entries: Vec<_> =
-            fs::read_dir(path).map_err(unreadable)?.collect::<Result<_, _>>().map_err(unreadable)?;
-        entries.sort_by_key(fs::DirEntry::file_name);
-        for entry in entries {
-            let hidden = entry.file_name().to_string_lossy().starts_with('.');
-            // A link to a folder may lead in a circle; a link to a file is a file.
-            let link_to_folder = entry.file_type().is_ok_and(|kind| kind.is_symlink()) && entry.path().is_dir();
-            if !hidden && !link_to_folder {
-                collect(&entry.path(), false, files)?;
-            }
-        }
+fn named(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    if !fs::metadata(path).map_err(|error| unreadable(path, &error))?.is_dir() {
+        files.push(path.to_owned());
         return Ok(());
     }
-    let source = path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json");
-    if named || source {
-        let bytes = fs::read(path).map_err(unreadable)?;
-        files.push(SourceFile::new(&path.to_string_lossy(), &bytes));
+    // Exceptions from rules are for all of what is checked, so they stand in its root alone.
+    let exceptions = path.join("taut.toml");
+    if exceptions.is_file() {
+        files.push(exceptions);
+    }
+    within(path, files)
+}
+
+/// The sources in a folder and the folders in it, by name.
+fn within(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| unreadable(folder, &error);
+    let mut entries: Vec<_> = fs::read_dir(folder).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        let (path, kind) = (entry.path(), entry.file_type().map_err(failed)?);
+        let is_source = path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json");
+        // A link to a folder may lead in a circle; a link to a file is a file.
+        if kind.is_dir() {
+            within(&path, files)?;
+        } else if is_source && !(kind.is_symlink() && path.is_dir()) {
+            files.push(path);
+        }
     }
     Ok(())
 }

@@ -9,19 +9,26 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
+use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::failure::Failure;
 
-/// Runs a command that serves until it is told to stop.
-pub(crate) fn serve<F>(until_stdin_closes: bool, work: impl FnOnce(watch::Receiver<bool>) -> F) -> Result<(), Failure>
+/// Runs a command that serves until it is told to stop, on the threads of `runtime`.
+pub(crate) fn serve<F>(
+    runtime: &mut Builder,
+    until_stdin_closes: bool,
+    work: impl FnOnce(watch::Receiver<bool>) -> F,
+) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), Failure>>,
 {
     log();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = runtime.enable_all().build()?;
     let ended = runtime.block_on(async {
         let (stop, shutdown) = watch::channel(false);
         let stopper = tokio::spawn(stop_when_asked(until_stdin_closes, stop));
@@ -34,16 +41,23 @@ where
     ended
 }
 
-/// What a process says goes to standard error, at the level that `TAUT_LOG` asks for.
+/// What a process says goes to standard error, from the level on that `TAUT_LOG` asks for: `debug`, or `info,h2=trace`.
 fn log() {
-    let filter = EnvFilter::try_from_env("TAUT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let asked = std::env::var("TAUT_LOG").ok();
+    let filter = asked.as_deref().map(str::parse::<Targets>);
+    let (filter, ignored) = match filter {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (Targets::new().with_default(LevelFilter::INFO), Some(error)),
+        None => (Targets::new().with_default(LevelFilter::INFO), None),
+    };
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        .with_target(false)
-        .init();
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    if let Some(error) = ignored {
+        tracing::warn!(%error, "TAUT_LOG is no list of levels, such as `debug` or `info,h2=trace`: it is taken as `info`");
+    }
 }
 
 /// SIGTERM and SIGINT, and, if it was asked for, the end of standard input: then whoever started this is gone.

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use taut_snapshot::Digest;
 
-use crate::desired::{Commit, Desired};
+use crate::desired::{Commit, Desired, Head};
 use crate::record::{Record, What};
 
 /// How many commits are remembered. Older ones are in the ledger; nobody waits for them.
@@ -186,6 +186,11 @@ impl Book {
             Became::Generation(generation) => *generation,
         };
         let active = desired.active.as_ref().map_or((0, 0), |head| (head.generation, head.origin));
+        // What runs was built upon it, and is being taken back to it: whoever waits for it waits for that.
+        let under_way = desired.candidate.as_ref().filter(|head| asked <= head.origin && head.origin < active.1);
+        if let Some(Head { generation, .. }) = under_way {
+            return Standing::Pending(format!("generation {generation}, a rollback, is on its way"));
+        }
         let newer = |(generation, fate): (&u64, &Fate)| asked < *generation && *fate == Fate::UnderWay;
         match self.fates.get(&asked) {
             Some(Fate::Refused(why)) => Standing::Refused(why.clone()),
@@ -280,6 +285,11 @@ mod tests {
             history.pass();
         }
         history.rollback(1, 1);
+        assert_eq!(
+            (history.standing(1), history.standing(3)),
+            (Some("pending"), Some("active")),
+            "no member runs the first before the rollback is active"
+        );
         history.pass();
         assert_eq!(
             (history.standing(1), history.standing(2), history.standing(3)),

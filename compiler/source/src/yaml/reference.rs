@@ -153,7 +153,7 @@ fn marks(yaml: &str, base: Base) -> Result<Vec<Mark>, Box<Problem>> {
 }
 
 /// The text with every tag that a comma follows at once written over by as many `~`: libyaml-safer panics there. Only
-/// marks are taken from it, and no mark moves by it; within a quoted or plain scalar it changes nothing but the letters.
+/// marks are taken from it, and no mark moves by it; in what is no tag it changes nothing but the letters.
 fn without_hasty_tags(yaml: &str) -> Cow<'_, str> {
     let mut masked = Cow::Borrowed(yaml);
     let mut at = 0;
@@ -162,8 +162,7 @@ fn without_hasty_tags(yaml: &str) -> Cow<'_, str> {
         let of_tag = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_;/?:@&=+$.%!~*'()".contains(byte);
         let length = yaml.as_bytes()[start..].iter().take_while(|byte| of_tag(byte)).count();
         at = start + length;
-        let begins = yaml[..start].chars().next_back().is_none_or(|c| " \t\r\n[{,:-?".contains(c));
-        if begins && yaml.as_bytes().get(at) == Some(&b',') {
+        if yaml.as_bytes().get(at) == Some(&b',') {
             masked.to_mut().replace_range(start..at, &"~".repeat(length));
         }
     }

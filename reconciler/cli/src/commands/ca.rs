@@ -11,6 +11,7 @@ use taut_identity::{LiveIdentity, SpiffeId};
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::{Authority, Root};
 use taut_snapshot::{Digest, EndpointSet, Objects};
+use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use crate::args::{CaServe, CaToken, CaTokens, Format};
@@ -25,7 +26,9 @@ pub(crate) fn run(args: CaServe, output: &mut Output) -> Result<ExitCode, Failur
     // Opened before anything else, so that a second authority on one folder is refused at once.
     let issuer = Issuer::open(&args.state, &args.trust_domain, SystemTime::now())?;
     let until_stdin_closes = args.until_stdin_closes;
-    running::serve(until_stdin_closes, |shutdown| authority(args, issuer, output, shutdown))?;
+    running::serve(&mut Builder::new_multi_thread(), until_stdin_closes, |shutdown| {
+        authority(args, issuer, output, shutdown)
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

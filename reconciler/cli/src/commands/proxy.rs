@@ -13,6 +13,7 @@ use taut_proxy::capture::{put_up, take_down};
 use taut_proxy::{
     AccessLog, Addresses, Bind, DrainConfig, Following, Patience, ProxyConfig, Refresh, Role, run as run_proxy,
 };
+use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 use crate::args::{Format, LogFormat, Proxy};
@@ -80,7 +81,8 @@ impl FromStr for GatewayBind {
 pub(crate) fn run(args: Proxy, output: &mut Output) -> Result<ExitCode, Failure> {
     capture::join_group(&args.capture)?;
     let until_stdin_closes = args.until_stdin_closes;
-    running::serve(until_stdin_closes, |shutdown| proxy(args, output, shutdown))?;
+    // Requests have threads of their own (`--workers`): one for all else is enough, however many processors there are.
+    running::serve(&mut Builder::new_current_thread(), until_stdin_closes, |shutdown| proxy(args, output, shutdown))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -10,6 +10,7 @@ use taut_control::{Broken, Compiled, ControlConfig, Ledger, Offer};
 use taut_identity::SpiffeId;
 use taut_intake::{Arrival, IntakeConfig, IntakeError, Origin, Transport, follow};
 use taut_source::{Problem, Severity, SourceSet};
+use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
 
 use crate::args::Reconcile;
@@ -31,7 +32,9 @@ pub(crate) fn run(args: Reconcile, output: &mut Output) -> Result<ExitCode, Fail
     // Opened before anything else, so that a second reconciler on one folder is refused at once.
     let ledger = Ledger::open(&args.state)?;
     let until_stdin_closes = args.until_stdin_closes;
-    running::serve(until_stdin_closes, |shutdown| reconcile(args, ledger, output, shutdown))?;
+    running::serve(&mut Builder::new_multi_thread(), until_stdin_closes, |shutdown| {
+        reconcile(args, ledger, output, shutdown)
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

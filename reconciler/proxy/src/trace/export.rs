@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use crossbeam_queue::ArrayQueue;
+use crossbeam_queue::SegQueue;
 use http::header::{CONTENT_TYPE, TE};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version};
@@ -29,7 +29,7 @@ use crate::telemetry::told::Sink;
 use crate::upstream::Upstream;
 use crate::worker::Worker;
 
-/// The most of them that wait to be sent: some 4 MiB.
+/// The most of them that wait to be sent, give or take one for each worker: some 4 MiB.
 const WAITING_MAX: usize = 4_096;
 
 /// The most of one message.
@@ -53,9 +53,9 @@ pub(crate) enum Report {
     Log(Arc<Sink>, Arc<Entry>),
 }
 
-/// What waits to be sent.
+/// What waits to be sent. It takes memory for what waits, and not for what might.
 pub(crate) struct Reports {
-    waiting: ArrayQueue<Report>,
+    waiting: SegQueue<Report>,
     /// Some were taken out, and are not sent yet.
     under_way: AtomicBool,
     wake: Notify,
@@ -65,7 +65,7 @@ pub(crate) struct Reports {
 impl Default for Reports {
     fn default() -> Self {
         Reports {
-            waiting: ArrayQueue::new(WAITING_MAX),
+            waiting: SegQueue::new(),
             under_way: AtomicBool::new(false),
             wake: Notify::new(),
             sent: Notify::new(),
@@ -76,11 +76,16 @@ impl Default for Reports {
 impl Reports {
     /// Hands one over; drops it if too many wait.
     pub(crate) fn add(&self, report: Report, counters: &Counters) {
-        match self.waiting.push(report) {
-            Err(Report::Span(_)) => counters.span_drops.add_one(),
-            Err(Report::Log(..)) => counters.logs_told_drops.add_one(),
-            Ok(()) if self.waiting.len() == BATCH_MAX => self.wake.notify_one(),
-            Ok(()) => {}
+        let waiting = self.waiting.len();
+        if WAITING_MAX <= waiting {
+            return match report {
+                Report::Span(_) => counters.span_drops.add_one(),
+                Report::Log(..) => counters.logs_told_drops.add_one(),
+            };
+        }
+        self.waiting.push(report);
+        if waiting + 1 == BATCH_MAX {
+            self.wake.notify_one();
         }
     }
 
