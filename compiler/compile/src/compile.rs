@@ -8,7 +8,7 @@ use taut_resources::{MeshConfig, Outcome, Resource};
 use taut_snapshot::{EndpointSet, Snapshot, SourceMap};
 use taut_source::{FileId, Problem, Problems, SourceFile, SourceSet, YamlReader, threads};
 
-use crate::lower::{Lowered, Shares};
+use crate::lower::{Layers, Lowered, Shares};
 use crate::origins::Origins;
 use crate::second_opinion::SecondOpinion;
 use crate::wide::{Held, Wide};
@@ -93,6 +93,7 @@ pub(crate) struct Known {
     pub(crate) whole: Whole,
     pub(crate) origins: Origins,
     pub(crate) shares: Shares,
+    pub(crate) layers: Layers,
     /// Whether some service is plain HTTP on its port.
     pub(crate) plain_http: bool,
 }
@@ -125,11 +126,11 @@ pub(crate) fn compile_read(
     let mut source_map = origins::empty();
     let mut endpoints = EndpointSet { endpoints: Vec::new() };
     let (mut snapshot, mut of_next_time, mut mapped) = (None, None, None);
-    if let Some(Lowered { snapshot: made, origins, shares }) = lowered {
+    if let Some(Lowered { snapshot: made, origins, shares, layers }) = lowered {
         snapshot = Some(made);
         of_next_time = shares.filter(|_| left_out.is_empty() && mesh.inventory.replaced.is_empty()).map(|shares| {
             let (settings, whole, origins) = (mesh.settings.clone(), mesh.whole(), origins.clone());
-            Known { settings, whole, origins, shares, plain_http: lower::has_plain_http(&mesh) }
+            Known { settings, whole, origins, shares, layers, plain_http: lower::has_plain_http(&mesh) }
         });
         mapped = Some(origins);
     }
@@ -276,6 +277,33 @@ mod tests {
         let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: remote, labels: {istio/multiCluster: \"true\"}}\ndata: {cluster-7: e30=}";
         let found = codes(&[("networks.yaml", rule.bad), ("secret.yaml", secret)], &options);
         assert!(!found.iter().any(|code| code == rule.code), "{found:?}");
+    }
+
+    #[test]
+    #[rustfmt::skip] // a table is read by its columns
+    fn the_service_that_traces_go_to_by_default_is_looked_for() {
+        const PROVIDERS: &str = "extensionProviders:\n- {name: spans, opentelemetry: {service: otel.obs.svc.cluster.local, port: 4317}}\n- {name: old, zipkin: {service: obs/zipkin.obs.svc.cluster.local, port: 9411}}\n- {name: file, envoyFileAccessLog: {path: /dev/stdout}}\n";
+        let service = |name: &str, port: u16, hidden: &str| format!("apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: obs{hidden}}}\nspec: {{ports: [{{name: grpc, port: {port}}}]}}\n");
+        let hidden = ", annotations: {networking.istio.io/exportTo: .}";
+        let table = [
+            ("",                             String::new(),                        ""),
+            ("defaultProviders: {tracing: [spans]}\n", service("otel", 4317, ""),  ""),
+            ("defaultProviders: {tracing: [spans]}\n", String::new(),              "provider `spans` is at `otel.obs.svc.cluster.local:4317`, which the mesh does not have"),
+            ("defaultProviders: {tracing: [spans]}\n", service("otel", 4318, ""),  "provider `spans` is at `otel.obs.svc.cluster.local:4317`, which the mesh does not have"),
+            ("defaultProviders: {tracing: [spans]}\n", service("otel", 4317, hidden), "provider `spans` is at `otel.obs.svc.cluster.local:4317`, which the mesh does not have"),
+            ("defaultProviders: {tracing: [old]}\n", service("zipkin", 9411, hidden), ""), // its namespace is said
+            ("defaultProviders: {tracing: [old]}\n", service("otel", 9411, ""),    "provider `old` is at `obs/zipkin.obs.svc.cluster.local:9411`, which the mesh does not have"),
+            ("defaultProviders: {tracing: [nobody, file, spans]}\n", String::new(), "provider `spans` is at `otel.obs.svc.cluster.local:4317`, which the mesh does not have"), // the first that takes traces
+        ];
+        for (defaults, mesh, want) in table {
+            let options = Options { mesh_config: Some("mesh.yaml".into()), ..Options::default() };
+            let files = [("mesh.yaml", format!("{PROVIDERS}{defaults}")), ("a.yaml", mesh.clone())];
+            let files = files.iter().map(|(name, text)| SourceFile::new(name, text.as_bytes())).collect();
+            let problems = compile(&SourceSet::new(files), &options).problems;
+            let of_provider = problems.iter().filter(|it| it.code == "taut::telemetry::unknown_provider");
+            let said: Vec<&str> = of_provider.map(|problem| problem.message.as_str()).collect();
+            assert_eq!(said.join("; "), want, "{defaults}{mesh}: {problems:?}");
+        }
     }
 
     #[test]

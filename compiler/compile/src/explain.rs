@@ -11,6 +11,7 @@ mod edge_tests;
 mod gateway;
 mod governing;
 mod inbound;
+mod made;
 mod outbound;
 mod question;
 #[cfg(test)]
@@ -25,7 +26,7 @@ use taut_snapshot::object::ClusterTls;
 use taut_snapshot::{Digest, Endpoint, EndpointSet, Owner, SourceMap, Text};
 use taut_source::{Problems, SourceSet};
 
-pub use answer::{Answer, Authz, Because, Fault, Passed, Security, Share};
+pub use answer::{Answer, Authz, Because, Fault, Made, Passed, Security, Share};
 pub use declared::{Declared, Lead, declared};
 pub use question::{Bytes, Claims, Direction, ProxyOf, Question, Tls};
 

@@ -10,6 +10,7 @@ mod cluster;
 mod connection;
 mod fault;
 mod headers;
+mod imported;
 mod listener;
 mod pattern;
 mod route;
@@ -19,6 +20,7 @@ mod token;
 mod unit;
 mod view;
 
+pub(crate) use imported::{LayerName, Layers};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 pub(crate) use unit::{Part, Shares, Unit, UnitName, units};
 pub(crate) use view::Subject;
@@ -41,6 +43,8 @@ pub(crate) struct Lowered {
     pub(crate) origins: Origins,
     /// What its parts have in common, if that is asked for, and the mesh is one whose parts can be lowered alone.
     pub(crate) shares: Option<Shares>,
+    /// The layers of Sidecars, where that is so.
+    pub(crate) layers: Layers,
 }
 
 /// Lowers a mesh. What its parts share is found out if `shared` asks for it.
@@ -49,10 +53,12 @@ pub(crate) fn lower(mesh: &Mesh<'_>, shared: bool) -> Lowered {
     lowering.shares = shared.then(Shares::default);
     let views = lowering.views();
     let id = lowering.root(views);
-    let apart = lowering.base_is_used && lowering.is_the_same_for_everybody();
+    let apart = lowering.is_the_same_for_everybody();
     let shares = lowering.shares.take().filter(|_| apart).map(Shares::settled);
-    let objects = if lowering.base_is_used { lowering.objects } else { reachable(id, &lowering.objects) };
-    Lowered { snapshot: Snapshot { id, objects }, origins: lowering.origins, shares }
+    let objects =
+        if lowering.base_is_used { std::mem::take(&mut lowering.objects) } else { reachable(id, &lowering.objects) };
+    let layers = lowering.layers_of_sidecars;
+    Lowered { snapshot: Snapshot { id, objects }, origins: lowering.origins, shares, layers }
 }
 
 /// Whether some service speaks HTTP on port 80.
@@ -118,6 +124,11 @@ pub(crate) struct Lowering<'m, 'r> {
     imports: Option<Imports>,
     /// The layers of Sidecars: by place, listener, the client's namespace and its labels, where rules look at them.
     imported: BTreeMap<(Text, usize, Text, LabelSet), Link<Layer>>,
+    /// The layers of Sidecars that were made before, where units are told apart.
+    known_layers: Option<Arc<BTreeMap<LayerName, Link<Layer>>>>,
+    /// Those that were asked for; None among them is one that was not made.
+    asked_layers: Vec<Option<LayerName>>,
+    layers_of_sidecars: Layers,
     /// The virtual services with rules for connections.
     streams: Arc<[usize]>,
     /// Whether some service speaks HTTP on port 80, so that requests to it are looked at.
@@ -169,6 +180,9 @@ impl<'m, 'r> Lowering<'m, 'r> {
             layers: BTreeMap::new(),
             imports: None,
             imported: BTreeMap::new(),
+            known_layers: None,
+            asked_layers: Vec::new(),
+            layers_of_sidecars: Layers::default(),
             streams,
             aliases: None,
             plain_http: has_plain_http(mesh),
@@ -195,6 +209,9 @@ impl<'m, 'r> Lowering<'m, 'r> {
             layers: BTreeMap::new(),
             imports: None,
             imported: BTreeMap::new(),
+            known_layers: self.known_layers.clone(),
+            asked_layers: Vec::new(),
+            layers_of_sidecars: Layers::default(),
             streams: self.streams.clone(),
             plain_http: self.plain_http,
             aliases: self.aliases.clone(),

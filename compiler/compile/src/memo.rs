@@ -8,9 +8,15 @@
 //! was, and as it is. The part reaches further than any rule or lowering looks. What differs between the two is what
 //! the edit does; as long as that is well inside of the part, and nothing that holds for the whole mesh is among it, the
 //! result is brought up to date by the difference.
+//!
+//! Sidecars make layers of all services of a namespace, or of all: these are brought up to date by their hosts (`layers`),
+//! without being made anew. Gateways are looked at with all of their routes, unless the edit can have nothing to do with
+//! any gateway (`meeting`).
 
 mod around;
 mod difference;
+mod layers;
+mod meeting;
 
 use std::collections::HashMap;
 

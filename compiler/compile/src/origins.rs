@@ -78,6 +78,13 @@ impl Origins {
         self.of.get(&digest).is_some_and(|sources| sources.binary_search(source).is_ok())
     }
 
+    /// Gives the places of an object to another one, which takes its place.
+    pub(crate) fn hand_on(&mut self, from: Digest, to: Digest) {
+        if let Some(sources) = self.of.remove(&from) {
+            self.add(to, sources);
+        }
+    }
+
     /// Forgets a place of an object.
     pub(crate) fn remove(&mut self, digest: Digest, source: &Source) {
         if let Some(sources) = self.of.get_mut(&digest) {

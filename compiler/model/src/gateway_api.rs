@@ -23,12 +23,14 @@ mod stream_route;
 mod tests;
 mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use taut_resources::gateway_api::ParentRef;
 use taut_resources::{At, DestinationRule, Gateway, Resource, VirtualService};
 use taut_source::Span;
 
+pub(crate) use ingress::{label as ingress_label, name as ingress_name};
+pub(crate) use listener::server_name;
 pub use status::{Condition, ListenerStatus, ParentStatus, Status};
 
 use crate::mesh::Of;
@@ -39,7 +41,7 @@ use listener::Parent;
 use parent::{Attachment, Route, To, Tried, attach};
 use status::{Fault, condition};
 use stream_route::Streams;
-use world::World;
+use world::{World, is_converted};
 
 /// Who runs a gateway that was converted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,8 +135,17 @@ pub struct Converted {
 /// Converts what some resources hold.
 #[must_use]
 pub fn convert(resources: &[Resource], settings: &Settings) -> Converted {
+    if !resources.iter().any(is_converted) {
+        return Converted::default(); // as in most meshes
+    }
+    convert_among(&resources.iter().collect::<Vec<_>>(), &BTreeSet::new(), settings)
+}
+
+/// Converts what a part of the resources of a mesh holds. `namespaces` are those of all of it.
+#[must_use]
+pub fn convert_among(resources: &[&Resource], namespaces: &BTreeSet<Text>, settings: &Settings) -> Converted {
     let mut made = Converted::default();
-    let Some(world) = World::of(resources, settings) else { return made };
+    let Some(world) = World::of(resources, namespaces, settings) else { return made };
     for class in &world.class_objects {
         if world.classes.find(class.of.name()).is_some() {
             let at = class.of.spec.controller_name.span;

@@ -40,7 +40,7 @@ pub use destination_rule::{Governing, PortTraffic, governing};
 pub use gateway::{BoundServer, Entrance, ListenPort, gateway_hosts, listen_ports, ports_at, server_admits};
 pub use gateway_api::{
     Broken, Condition, Converted, ListenerStatus, MadeGateway, MadeRouting, MadeTraffic, ParentStatus, RunBy, Status,
-    convert,
+    convert, convert_among,
 };
 pub use host::{Host, covers, expand, is_wildcard, overlap, specificity};
 pub use inventory::Inventory;

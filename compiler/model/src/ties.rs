@@ -3,10 +3,15 @@
 //! Owns: for each resource, the names by which others reach it and by which it reaches others.
 //! May not: miss a tie that any rule goes by. One too many costs time alone: so hashes of names are enough.
 
+mod gateway_api;
+
 use std::hash::BuildHasher as _;
 
-use taut_resources::{Action, AuthorizationPolicy, DestinationRule, Gateway, Labels, Resource, Spec, VirtualService};
+use taut_resources::{
+    AuthorizationPolicy, DestinationRule, ExtensionProvider, Gateway, Labels, Resource, Spec, VirtualService,
+};
 
+use crate::authorization::meant_hosts;
 use crate::destination_rule::credentials;
 use crate::mesh::{Of, gateway_name};
 use crate::pod::Pod;
@@ -19,6 +24,8 @@ pub enum Reach {
     Tied(Vec<Tie>),
     /// By everybody, as what holds for a namespace or for many hosts is; and it reaches others by names.
     Everywhere(Vec<Tie>),
+    /// By everybody, who looks at it alone and at nothing behind it; and it reaches others by names.
+    Known(Vec<Tie>),
     /// In ways that names do not show.
     Unknown,
 }
@@ -37,6 +44,8 @@ pub struct Tie {
 pub enum Role {
     /// It asks for the name: it has to do with whoever has it, and with whoever asks for it too.
     Asks,
+    /// The same of a name that many may meet at, as the routes of a gateway do: what is bound there, and who binds it.
+    Meets,
     /// It has the name, as a workload has labels: it has to do with whoever asks for it.
     Has,
     /// It only wants to know whether somebody has the name.
@@ -52,8 +61,13 @@ enum Name<'n> {
     Label(&'n str, &'n str, &'n str),
     Account(&'n str, &'n str),
     Accounts(&'n str),
+    Services(&'n str),
     Workload(&'n str, &'n str),
     Delegate(&'n str, &'n str),
+    /// An object of the Gateway API: its kind, namespace and name.
+    Parent(&'static str, &'n str, &'n str),
+    /// All Ingresses: their rules are put together by host.
+    Ingresses,
 }
 
 /// Hashes names. Two of them hash alike only if one is a clone of the other.
@@ -77,6 +91,19 @@ impl Ties {
     #[must_use]
     pub fn accounts(&self, namespace: &str) -> u64 {
         self.hasher.hash_one(Name::Accounts(namespace))
+    }
+
+    /// The key of the services of a namespace, whichever they are.
+    #[must_use]
+    pub fn services(&self, namespace: &str) -> u64 {
+        self.hasher.hash_one(Name::Services(namespace))
+    }
+
+    /// The keys of the services that the mesh's settings lead to: everybody may have to do with them.
+    #[must_use]
+    pub fn led_to_by(&self, settings: &Settings) -> Vec<u64> {
+        let named = settings.providers.iter().flat_map(ExtensionProvider::services);
+        named.map(|service| self.host(&service.rsplit('/').next().unwrap_or_default().to_ascii_lowercase())).collect()
     }
 
     fn asks_host(&self, host: &str) -> Tie {
@@ -112,6 +139,29 @@ impl Ties {
             Spec::ServiceEntry(spec) => {
                 let selected = spec.workload_selector.as_ref();
                 Reach::Everywhere(selected.and_then(|it| self.selector(namespace, &it.labels)).into_iter().collect())
+            }
+            Spec::Sidecar(_) if resource.subject.name.is_empty() => Reach::Unknown,
+            Spec::Sidecar(spec) => {
+                let selected = spec.workload_selector.as_ref().and_then(|it| self.selector(namespace, &it.labels));
+                let hosts = spec.egress.iter().flat_map(|egress| &egress.hosts);
+                let named =
+                    hosts.filter_map(|host| Some(self.asks_host(&host.split_once('/')?.1.to_ascii_lowercase())));
+                let proxy = spec.outbound_traffic_policy.as_ref().and_then(|policy| policy.egress_proxy.as_ref());
+                let proxy = proxy.map(|to| self.asks_host(&expand(&to.host, namespace, settings)));
+                Reach::Known(selected.into_iter().chain(named).chain(proxy).collect())
+            }
+            Spec::KubernetesGateway(_)
+            | Spec::ListenerSet(_)
+            | Spec::HttpRoute(_)
+            | Spec::GrpcRoute(_)
+            | Spec::TlsRoute(_)
+            | Spec::TcpRoute(_)
+            | Spec::BackendTlsPolicy(_)
+            | Spec::BackendTrafficPolicy(_)
+            | Spec::InferencePool(_)
+            | Spec::Ingress(_) => self.converted(resource, namespace, settings),
+            Spec::GatewayClass(_) | Spec::IngressClass(_) | Spec::ReferenceGrant(_) | Spec::ProxyConfig(_) => {
+                Reach::Known(Vec::new())
             }
             Spec::Namespace(_)
             | Spec::Node(_)
@@ -158,7 +208,7 @@ impl Ties {
             spec.hosts.iter().chain(destinations).map(|host| expand(host, namespace, settings)).collect();
         let mut ties: Vec<Tie> = hosts.iter().map(|host| self.asks_host(host)).collect();
         let gateways = spec.gateways.iter().map(|name| gateway_name(name, namespace)).filter(|name| name != "mesh");
-        ties.extend(gateways.map(|name| self.tie(Role::Asks, &Name::Gateway(&name))));
+        ties.extend(gateways.map(|name| self.tie(Role::Meets, &Name::Gateway(&name))));
         let delegates = spec.http.iter().filter_map(|rule| rule.delegate.as_ref());
         ties.extend(delegates.map(|to| {
             let written = to.namespace.as_ref().map(|namespace| namespace.as_str()).filter(|it| !it.is_empty());
@@ -175,26 +225,22 @@ impl Ties {
     }
 
     fn destination_rule(&self, spec: &DestinationRule, namespace: &str, settings: &Settings) -> Reach {
-        if credentials(spec).next().is_some() {
-            return Reach::Unknown; // every gateway that might call is looked at, and whether there are sidecars
-        }
         let host = expand(&spec.host, namespace, settings);
         let ties = vec![self.asks_host(&host)];
-        if is_wildcard(&host) { Reach::Everywhere(ties) } else { Reach::Tied(ties) }
+        // Of one that names a Secret, every gateway and sidecar is looked at.
+        let wide = is_wildcard(&host) || credentials(spec).next().is_some();
+        if wide { Reach::Everywhere(ties) } else { Reach::Tied(ties) }
     }
 
     fn gateway(&self, spec: &Gateway, resource: &Resource, namespace: &str) -> Reach {
         let name = format!("{namespace}/{}", resource.subject.name);
-        let mut ties = vec![self.tie(Role::Asks, &Name::Gateway(&name))];
+        let mut ties = vec![self.tie(Role::Meets, &Name::Gateway(&name))];
         let Some(selector) = self.selector("", &spec.selector) else { return Reach::Everywhere(ties) };
         ties.push(selector);
         Reach::Tied(ties)
     }
 
     fn policy(&self, spec: &AuthorizationPolicy, namespace: &str, settings: &Settings) -> Reach {
-        if spec.action.as_ref().is_some_and(|action| action.value == Action::Custom) || spec.provider.is_some() {
-            return Reach::Unknown; // it has to do with whoever is asked
-        }
         let sources = spec.rules.iter().flatten().flat_map(|rule| rule.from.iter().flatten());
         let sources = sources.filter_map(|from| from.source.as_ref());
         let named = sources.flat_map(|source| source.principals.iter().chain(&source.not_principals));
@@ -205,6 +251,11 @@ impl Ties {
             Some([self.tie(Role::Names, &Name::Account(namespace, name)), some])
         };
         let mut ties: Vec<Tie> = named.filter_map(|principal| account(principal)).flatten().collect();
+        for host in meant_hosts(spec, namespace, settings) {
+            ties.push(self.asks_host(&host.host));
+            ties.push(self.asks_host(&host.written));
+            ties.push(Tie { key: self.services(&host.namespace), role: Role::Names });
+        }
         let selected = spec.selector.as_ref().and_then(|selector| self.selector(namespace, &selector.match_labels));
         match selected {
             Some(selector) if *namespace != *settings.root_namespace => {

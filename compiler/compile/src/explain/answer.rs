@@ -110,6 +110,22 @@ pub struct Passed {
     pub unmet: Vec<String>,
 }
 
+/// A header whose value is made for the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Its name.
+    pub name: Text,
+    /// Its value: what the question decides of it, and commands in their operator's words where only a live connection
+    /// would.
+    pub value: String,
+    /// Whether it is added to what is there, rather than put in its place.
+    pub adds: bool,
+    /// Whether it is the answer's, rather than the request's.
+    pub of_answer: bool,
+    /// Istio's name of the only cluster that it is for, if there are several.
+    pub only_for: Option<String>,
+}
+
 /// An answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
@@ -137,6 +153,8 @@ pub struct Answer {
     pub retries: Option<u32>,
     /// The status of an answer that no service gives.
     pub status: Option<u16>,
+    /// Headers whose values are made for the request.
+    pub made: Vec<Made>,
     /// Every place that took part.
     pub because: Vec<Because>,
     /// Rules that came first and did not match.

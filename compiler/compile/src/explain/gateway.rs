@@ -48,7 +48,10 @@ impl Asked<'_> {
             _ => None,
         };
         match hit {
-            Some(hit) => self.act(hit.todo, &mut answer),
+            Some(hit) => {
+                self.act(hit.todo, &mut answer);
+                self.make(&hit, &mut answer);
+            }
             None => answer.fault = Some(Fault::NoRoute),
         }
         answer

@@ -1,8 +1,8 @@
 //! A request on its way out of a workload.
 
-use taut_snapshot::decide::{Outgoing, Requests, ToDo, VirtualHost, normalize};
+use taut_snapshot::decide::{Hit, Outgoing, Requests, ToDo, VirtualHost, normalize};
 
-use super::{Answer, Asked, Fault};
+use super::{Answer, Asked, Fault, made};
 
 impl Asked<'_> {
     pub(super) fn outbound(&self) -> Answer {
@@ -58,7 +58,11 @@ impl Asked<'_> {
         };
         let todo = match host.router {
             Some(router) => match self.ask(router, &path, &mut answer) {
-                Some(hit) => hit.todo,
+                Some(hit) => {
+                    self.act(hit.todo, &mut answer);
+                    self.make(&hit, &mut answer);
+                    return answer;
+                }
                 None => return Answer { fault: Some(Fault::NoRoute), ..answer },
             },
             None => match host.otherwise {
@@ -71,6 +75,15 @@ impl Asked<'_> {
         };
         self.act(todo, &mut answer);
         answer
+    }
+
+    /// What the request would get in headers that are made for it.
+    pub(super) fn make(&self, hit: &Hit<'_>, into: &mut Answer) {
+        let forward = match hit.todo {
+            ToDo::Forward(forward) => Some(forward),
+            ToDo::Redirect(_) | ToDo::Respond(_) => None,
+        };
+        made::add(self.question, hit, forward, into);
     }
 
     pub(super) fn act(&self, todo: &ToDo, into: &mut Answer) {

@@ -373,3 +373,50 @@ spec:
     let elsewhere = ProxyOf { namespace: "bank".into(), ..question(80, "").proxy };
     assert_eq!(named(Question { proxy: elsewhere, ..question(80, "payments") }), [""; 0]);
 }
+
+#[test]
+fn headers_that_are_made_are_shown_as_far_as_the_question_decides_them() {
+    let mesh = |rule: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: v, namespace: shop}}\nspec:\n  hosts: [orders]\n  http:\n  - name: first\n    {rule}\n"
+        )
+    };
+    let to = |rest: &str| format!("route: [{{destination: {{host: orders}}{rest}}}]");
+    let set = |value: &str| mesh(&format!("headers: {{request: {{set: {{x-a: '{value}'}}}}}}\n    {}", to("")));
+    let split = "route: [{destination: {host: orders}, weight: 1, headers: {request: {add: {x-a: 'to %UPSTREAM_CLUSTER%'}}}}, {destination: {host: payments.bank.svc.cluster.local}, weight: 1}]";
+    #[rustfmt::skip] // a table is read by its columns
+    let table = [
+        (set("plain"),                                     ""),
+        (set("%REQ(x-user)% of %REQ(:path)%"),             "x-a: bob of /?q=1"),
+        (set("%REQ(x-none?x-user)%"),                      "x-a: bob"),
+        (set("%REQ(x-none)%"),                             ""), // it comes to nothing, and is left out
+        (set("%REQ(x-user):2%"),                           "x-a: bo"),
+        (set("%REQ(x-request-id)%"),                       "x-a: %REQ(x-request-id)%"), // the proxy gives one
+        (set("%PROTOCOL% %ROUTE_NAME%"),                   "x-a: HTTP/1.1 first"),
+        (set("%UPSTREAM_CLUSTER%"),                        "x-a: outbound|80||orders.shop.svc.cluster.local"),
+        (set("%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),  "x-a: 10.1.0.1"),
+        (set("%DOWNSTREAM_REMOTE_ADDRESS% %START_TIME%"),  "x-a: %DOWNSTREAM_REMOTE_ADDRESS% %START_TIME%"),
+        (mesh(&format!("headers: {{request: {{remove: [x-user], set: {{x-a: '<%REQ(x-user)%>'}}}}}}\n    {}", to(""))), "x-a: <>"),
+        (mesh(&format!("headers: {{request: {{set: {{x-user: '%REQ(:method)%'}}}}, response: {{add: {{x-b: '%REQ(x-user)% %RESPONSE_CODE%'}}}}}}\n    {}", to(""))),
+                                                           "x-user: GET; answer +x-b: GET %RESPONSE_CODE%"),
+        (mesh(&format!("headers: {{request: {{set: {{x-a: '%REQ(x-user)%'}}}}}}\n    {}", to(", headers: {request: {set: {x-a: own}}}"))), ""),
+        (mesh(&format!("headers: {{request: {{set: {{x-b: '%REQ(x-user)%'}}}}}}\n    {split}")),
+                                                           "+x-a: to outbound|80||orders.shop.svc.cluster.local (alone); x-b: bob"),
+    ];
+    for (mesh, want) in table {
+        let sources = SourceSet::new(vec![SourceFile::new("mesh.yaml", format!("{SERVICES}{mesh}").as_bytes())]);
+        let question = Question {
+            headers: vec![("x-user".into(), "bob".into())],
+            path: "/?q=1".into(),
+            source: Some([10, 1, 0, 1].into()),
+            ..question(80, "orders")
+        };
+        let answer = explain(&sources, &Options::default(), &[question]).remove(0);
+        let shown = |made: &Made| {
+            let (answer, adds) = (if made.of_answer { "answer " } else { "" }, if made.adds { "+" } else { "" });
+            let alone = if made.only_for.is_some() { " (alone)" } else { "" };
+            format!("{answer}{adds}{}: {}{alone}", made.name, made.value)
+        };
+        assert_eq!(answer.made.iter().map(shown).collect::<Vec<_>>().join("; "), want, "{mesh}");
+    }
+}

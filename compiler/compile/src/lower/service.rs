@@ -14,9 +14,9 @@ use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::{self, Layer, ServicePort};
 use taut_snapshot::{Digest, Text};
 
-use super::Lowering;
 use super::authz::ip_block;
 use super::cluster::protocol;
+use super::{LayerName, Lowering};
 use crate::origins::Source;
 use taut_source::threads;
 
@@ -51,6 +51,12 @@ impl<'r> Lowering<'_, 'r> {
         labels: &LabelSet,
     ) -> Link<Layer> {
         let seen = if self.looked_at().is_empty() { LabelSet::new() } else { labels.clone() };
+        if let Some(known) = &self.known_layers {
+            let name = LayerName { sidecar: place.0, listener: place.1, namespace: namespace.clone() };
+            let link = known.get(&name).copied();
+            self.asked_layers.push(link.is_some().then_some(name));
+            return link.unwrap_or_else(|| Link::to(Digest::of(&[])));
+        }
         let key = (place.0, place.1, namespace.clone(), seen);
         if let Some(layer) = self.imported.get(&key) {
             return *layer;
@@ -155,16 +161,15 @@ impl<'r> Lowering<'_, 'r> {
         let client = Client { namespace: "", labels: &nobody, gateway: "mesh" };
         self.aliases();
         let hosts = self.hosts();
+        let is_used = self.shares.is_none() || self.uses_base();
         let this = &*self;
         let made = threads::fold(
             &hosts.chunks(64).collect::<Vec<_>>(),
             || (this.fork(), Vec::new()),
             |(lowering, entries), hosts| {
-                entries.extend(
-                    hosts
-                        .iter()
-                        .filter_map(|host| Some((host.clone(), lowering.unit(|unit| unit.service(host, &client))?))),
-                );
+                entries.extend(hosts.iter().filter_map(|host| {
+                    Some((host.clone(), lowering.unit(is_used, |unit| unit.service(host, &client))?))
+                }));
             },
         );
         let mut entries = BTreeMap::new();
@@ -178,7 +183,7 @@ impl<'r> Lowering<'_, 'r> {
         base
     }
 
-    fn layer(&mut self, entries: BTreeMap<Text, Digest>) -> Link<Layer> {
+    pub(super) fn layer(&mut self, entries: BTreeMap<Text, Digest>) -> Link<Layer> {
         let services = self.objects.insert_map(entries);
         self.objects.insert(&Layer { services })
     }

@@ -10,7 +10,7 @@ use taut_model::{Client, Host, LabelSet, Mesh};
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::{Digest, Objects, Text};
 
-use super::Lowering;
+use super::{LayerName, Layers, Lowering};
 use crate::origins::{Origins, Source};
 
 /// The name of a unit.
@@ -20,6 +20,8 @@ pub(crate) enum UnitName {
     Host(Host),
     /// The view of a workload, `namespace/name`.
     View(Text),
+    /// What a host means to those who have a layer of a Sidecar.
+    Imported(LayerName, Host),
 }
 
 /// What a unit came to.
@@ -43,8 +45,8 @@ pub(crate) struct Shares {
 }
 
 impl Shares {
-    fn add(&mut self, unit: &Lowering<'_, '_>) {
-        self.made.extend(unit.objects.iter().map(|(digest, _)| digest));
+    fn add(&mut self, unit: &Lowering<'_, '_>, is_kept: bool) {
+        self.made.extend(unit.objects.iter().map(|(digest, _)| digest).filter(|_| is_kept));
         self.placed.extend(unit.origins.iter().map(|(digest, source)| (digest, source.clone())));
     }
 
@@ -114,12 +116,12 @@ fn repeated<T: Ord + std::hash::Hash>(mut all: Vec<T>) -> HashMap<T, u32> {
 }
 
 impl Lowering<'_, '_> {
-    /// Lowers a unit; apart from all others if it is to be known what it comes to.
-    pub(super) fn unit<R>(&mut self, lower: impl FnOnce(&mut Self) -> R) -> R {
+    /// Lowers a unit; apart from all others if it is to be known what it comes to. Its objects may be for nobody.
+    pub(super) fn unit<R>(&mut self, is_kept: bool, lower: impl FnOnce(&mut Self) -> R) -> R {
         let Some(mut shares) = self.shares.take() else { return lower(self) };
         let mut unit = self.fork();
         let made = lower(&mut unit);
-        shares.add(&unit);
+        shares.add(&unit, is_kept);
         self.join(unit);
         self.shares = Some(shares);
         made
@@ -131,10 +133,20 @@ pub(crate) struct Part {
     pub(crate) units: BTreeMap<UnitName, Unit>,
     /// What holds for the whole mesh, who may have a certificate, and whether something is plain HTTP.
     pub(crate) beside: (Digest, Digest, bool),
+    /// What each view has of Sidecars, and whether it has what everybody has.
+    pub(crate) has: Vec<(Text, Vec<LayerName>, bool)>,
+    /// Every workload, whether it is in the mesh, and whether it is a gateway: single rules look through all of them.
+    pub(crate) workloads: Vec<(Text, Text, bool, bool)>,
 }
 
-/// Lowers the units of these hosts and workloads. None if some host does not mean the same to every client.
-pub(crate) fn units(mesh: &Mesh<'_>, plain_http: bool, is_wanted: impl Fn(&UnitName) -> bool) -> Option<Part> {
+/// Lowers the units of these hosts and workloads, with layers of Sidecars as they are known. None if some host does not
+/// mean the same to every client, or some workload has a layer that is not known.
+pub(crate) fn units(
+    mesh: &Mesh<'_>,
+    plain_http: bool,
+    layers: &Layers,
+    is_wanted: impl Fn(&UnitName) -> bool,
+) -> Option<Part> {
     let mut lowering = Lowering::new(mesh);
     let found_plain = std::mem::replace(&mut lowering.plain_http, plain_http);
     lowering.aliases();
@@ -157,6 +169,21 @@ pub(crate) fn units(mesh: &Mesh<'_>, plain_http: bool, is_wanted: impl Fn(&UnitN
             units.insert(name, Unit { digest, objects: unit.objects, origins: unit.origins });
         }
     }
+    for layer in layers.links.keys() {
+        let imports = layer.imports(mesh)?;
+        for host in hosts.iter() {
+            if !lowering.may_know(&imports, host) || !is_wanted(&UnitName::Host(host.clone())) {
+                continue;
+            }
+            let mut unit = lowering.fork();
+            if let Some(digest) = unit.imported_service(host, &imports, &layer.namespace) {
+                let name = UnitName::Imported(layer.clone(), host.clone());
+                units.insert(name, Unit { digest, objects: unit.objects, origins: unit.origins });
+            }
+        }
+    }
+    lowering.known_layers = Some(layers.links.clone());
+    let mut has = Vec::new();
     for workload in mesh.workloads.iter().filter(|workload| workload.meshed) {
         let name = UnitName::View(format!("{}/{}", workload.namespace, workload.name).into());
         if !is_wanted(&name) {
@@ -164,10 +191,14 @@ pub(crate) fn units(mesh: &Mesh<'_>, plain_http: bool, is_wanted: impl Fn(&UnitN
         }
         let mut unit = lowering.fork();
         let digest = unit.view(workload);
+        let asked = std::mem::take(&mut unit.asked_layers).into_iter().collect::<Option<Vec<LayerName>>>()?;
+        has.push((format!("{}/{}", workload.namespace, workload.name).into(), asked, unit.base_is_used));
         units.insert(name, Unit { digest, objects: unit.objects, origins: unit.origins });
     }
     let authority = lowering.authority().digest;
-    Some(Part { units, beside: (lowering.mesh_link.digest, authority, found_plain) })
+    let workloads = mesh.workloads.iter().map(|it| (it.namespace.clone(), it.name.clone(), it.meshed, it.gateway));
+    let beside = (lowering.mesh_link.digest, authority, found_plain);
+    Some(Part { units, beside, has, workloads: workloads.collect() })
 }
 
 impl Part {

@@ -29,6 +29,11 @@ impl<'r> Lowering<'_, 'r> {
     pub(super) fn views(&mut self) -> BTreeMap<Text, Digest> {
         let workloads: Vec<_> = self.mesh.workloads.iter().filter(|workload| workload.meshed).collect();
         self.prepare();
+        // Those without a name yet cannot be told apart.
+        let named = self.mesh.sidecars.iter().all(|sidecar| !sidecar.name().is_empty());
+        if self.shares.is_some() && named && self.is_the_same_for_everybody() {
+            self.prepare_imported(&workloads);
+        }
         let this = &*self;
         let made = threads::fold(
             &workloads.chunks(64).collect::<Vec<_>>(),
@@ -37,7 +42,7 @@ impl<'r> Lowering<'_, 'r> {
                 let view = |workload: &&Workload<'_>| {
                     (
                         format!("{}/{}", workload.namespace, workload.name).into(),
-                        lowering.unit(|unit| unit.view(workload)),
+                        lowering.unit(true, |unit| unit.view(workload)),
                     )
                 };
                 views.extend(some.iter().map(view));

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use taut_model::{Mesh, MeshWide, resolve_part};
+use taut_model::{Mesh, MeshWide, convert_among, resolve_part};
 use taut_resources::Resource;
 use taut_snapshot::object::{Layer, Root};
 use taut_snapshot::{Digest, EndpointSet, Snapshot, SourceMap};
-use taut_source::{FileId, LineIndex, Problem, Problems, Severity, SourceSet, threads};
+use taut_source::{FileId, LineIndex, Problem, Problems, Severity, SourceSet, Text, threads};
 
 use super::around::{Around, Index};
-use super::{Before, FileBefore};
+use super::{Before, FileBefore, layers, meeting};
 use crate::compile::{FileRead, Known, Options, read_files};
-use crate::lower::{Part, Shares, Unit, UnitName};
+use crate::lower::{LayerName, Part, Unit, UnitName};
 use crate::origins::Origins;
 use crate::{endpoints, exceptions, lower};
 
@@ -35,8 +35,9 @@ impl Before {
             is_changed(problem.at.file) || problem.related.iter().any(|related| is_changed(related.at.file))
         };
         let replaced = replaced(&changed, &fresh, files, &read.resources, parts)?;
-        let around = around(&changed, files, &read.resources, &replaced, parts)?;
-        let (difference, found) = {
+        let with_exceptions = *with_exceptions;
+        let attempt = |meeting: bool| {
+            let around = around(&changed, files, &read.resources, &replaced, parts, meeting)?;
             let (resources, wide) = (&read.resources, read.wide(options));
             let looks = |new: bool| look(&around, &replaced, resources, parts, wide, new);
             let (mut before, mut after) = (None, None);
@@ -44,20 +45,32 @@ impl Before {
             let (before, after) = (before?, after?);
             let alike = before.endpoints == after.endpoints
                 && before.part.beside == after.part.beside
+                && before.part.has == after.part.has
+                && before.part.workloads == after.part.workloads
                 && before.says_injection == after.says_injection;
             if !alike {
                 return None;
             }
             let known: Vec<&Problem> = compiled.problems.iter().filter(|problem| mentions(problem)).collect();
             let found = newly_found(&known, before.problems, after.problems, mentions)?;
-            if !found.is_empty() && *with_exceptions {
+            if !found.is_empty() && with_exceptions {
                 return None; // somebody may live with them
             }
-            (Difference::of(before.part, after.part, &around, &parts.index)?, found)
+            if !meeting {
+                let differing = before.part.differing(&after.part);
+                let replaced = replaced.values().copied();
+                if !meeting::stays_apart(differing.into_iter(), [&before.part, &after.part], replaced) {
+                    return None;
+                }
+            }
+            Some((Difference::of(before.part, after.part, &around, &parts.index)?, found))
         };
-        let Known { origins, shares, .. } = &mut parts.known;
-        difference.enter(snapshot, shares, origins)?;
-        difference.enter_places(&mut compiled.source_map, origins, [before, sources], is_changed);
+        let apart = meeting::is_apart(&changed, [before, sources], files, &read.resources, &replaced);
+        let alone = apart.then(|| attempt(false)).flatten();
+        let (difference, found) = alone.or_else(|| attempt(true))?;
+        let views = difference.enter(snapshot, &mut parts.known)?;
+        let origins = &parts.known.origins;
+        difference.enter_places(&mut compiled.source_map, origins, views, [before, sources], is_changed);
         enter_problems(&mut compiled.problems, found, mentions);
         for (number, resource) in replaced {
             let old = std::mem::replace(&mut read.resources[number as usize], resource.clone());
@@ -127,7 +140,11 @@ fn replaced<'f>(
             if old == new {
                 continue;
             }
-            let tied = |resource| parts.index.named(resource, &parts.known.settings).is_some();
+            // What everybody sends to may be a part of any view.
+            let tied = |resource| {
+                let ties = parts.index.named(resource, &parts.known.settings);
+                ties.is_some_and(|ties| !parts.index.leads_to_any(&ties))
+            };
             if old.subject != new.subject || !tied(old) || !tied(new) {
                 return None;
             }
@@ -143,15 +160,16 @@ fn around(
     resources: &[Resource],
     replaced: &BTreeMap<u32, &Resource>,
     parts: &super::Parts,
+    meeting: bool,
 ) -> Option<Around> {
     let of_file = |file: &usize| files[*file].from..files[*file].from + files[*file].len;
     let edited = changed.iter().flat_map(of_file).filter_map(|number| u32::try_from(number).ok());
     let both = |number: u32| [Some(&resources[number as usize]), replaced.get(&number).copied()];
-    parts.index.around(edited, both, &parts.known.settings)
+    parts.index.around(edited, both, &parts.known.settings, meeting)
 }
 
 /// What is found in the changed files after an edit. None if the part does not show what all of the mesh shows there, if
-/// something else in it is found or not any more, or if what is found keeps the mesh from being run.
+/// something else in it is found or not any more, or if what is found is new or keeps the mesh from being run.
 fn newly_found(
     known: &[&Problem],
     before: Vec<Problem>,
@@ -164,7 +182,18 @@ fn newly_found(
     let (before_here, after_here) = (sorted(before_here), sorted(after_here));
     let shown = before_here.iter().eq(known.iter().copied()) && before_elsewhere == after_elsewhere;
     let fatal = after_here.iter().any(|problem| problem.severity == Severity::Error);
-    (shown && !fatal).then_some(after_here)
+    // What nobody has said before may go on about more of the mesh than the part.
+    let is_known = |problem: &Problem| before_here.iter().any(|before| says_the_same(before, problem));
+    (shown && !fatal && after_here.iter().all(is_known)).then_some(after_here)
+}
+
+/// Whether two problems are one, wherever they are.
+fn says_the_same(one: &Problem, other: &Problem) -> bool {
+    let related = |problem: &Problem| problem.related.iter().map(|it| it.message.clone()).collect::<Vec<_>>();
+    (&one.code, &one.message, &one.help, &one.label) == (&other.code, &other.message, &other.help, &other.label)
+        && one.severity == other.severity
+        && one.subject == other.subject
+        && related(one) == related(other)
 }
 
 /// Puts what is found now in the place of what was found in the changed files.
@@ -196,7 +225,7 @@ fn look(
     wide: MeshWide<'_>,
     new: bool,
 ) -> Option<Looked> {
-    let Known { settings, whole, plain_http, .. } = &parts.known;
+    let Known { settings, whole, plain_http, layers, .. } = &parts.known;
     let of_number = |number: &u32| {
         let replaced = replaced.get(number).copied().filter(|_| new);
         replaced.unwrap_or(&resources[*number as usize])
@@ -205,9 +234,10 @@ fn look(
     if resources.iter().any(|resource| exceptions::is_annotated(resource)) {
         return None; // what is found of it is not always reported
     }
-    let mesh: Mesh<'_> = resolve_part(&resources, whole, settings.clone(), wide);
+    let converted = convert_among(&resources, &whole.namespaces, settings);
+    let mesh: Mesh<'_> = resolve_part(&resources, &converted, whole, settings.clone(), wide);
     let problems = taut_model::check::checks().flat_map(|check| check.found(&mesh)).collect();
-    let part = lower::units(&mesh, *plain_http, |unit| around.has(unit, &parts.index))?;
+    let part = lower::units(&mesh, *plain_http, layers, |unit| around.has(unit, &parts.index))?;
     let says_injection = mesh.part_says_injection();
     Some(Looked { problems, endpoints: endpoints::declared(&mesh), part, says_injection })
 }
@@ -225,7 +255,7 @@ impl Difference {
         let names: Vec<UnitName> = before.differing(&after).into_iter().cloned().collect();
         let mut units = Vec::new();
         for name in names {
-            if !around.is_near(&name, index) {
+            if !around.is_near(&name, index) || index.leads_to(&name) {
                 return None;
             }
             let (old, new) = (before.units.remove(&name)?, after.units.remove(&name)?);
@@ -234,14 +264,19 @@ impl Difference {
         Some(Difference { units, others: after.units })
     }
 
-    /// Brings the objects up to date.
-    fn enter(&self, snapshot: &mut Snapshot, shares: &mut Shares, origins: &mut Origins) -> Option<()> {
+    /// Brings the objects up to date. The views that changed because of layers of Sidecars are returned, as they were and
+    /// as they are.
+    fn enter(&self, snapshot: &mut Snapshot, known: &mut Known) -> Option<Vec<Digest>> {
         let mut root: Root = snapshot.root().ok()?;
-        let base = root.base?;
-        let mut layer: Layer = snapshot.objects.read(base).ok()?;
+        let base = root.base;
         let objects = &mut snapshot.objects;
-        for (_, old, new) in &self.units {
-            for (digest, bytes) in new.objects.iter().filter(|(digest, _)| !old.objects.contains(*digest)) {
+        let Known { shares, origins, layers, .. } = known;
+        // What everybody would know is nobody's where all have Sidecars: then it has places, and no objects.
+        let is_kept = |name: &UnitName| base.is_some() || !matches!(name, UnitName::Host(_));
+        for (name, old, new) in &self.units {
+            for (digest, bytes) in
+                new.objects.iter().filter(|(digest, _)| is_kept(name) && !old.objects.contains(*digest))
+            {
                 shares.add_object(digest, objects.contains(digest));
                 objects.insert_bytes(bytes.clone());
             }
@@ -250,8 +285,9 @@ impl Difference {
                 origins.add(digest, [source.clone()]);
             }
         }
-        for (_, old, new) in &self.units {
-            for (digest, _) in old.objects.iter().filter(|(digest, _)| !new.objects.contains(*digest)) {
+        for (name, old, new) in &self.units {
+            for (digest, _) in old.objects.iter().filter(|(digest, _)| is_kept(name) && !new.objects.contains(*digest))
+            {
                 if shares.drop_object(digest) {
                     objects.remove(digest);
                 }
@@ -265,22 +301,42 @@ impl Difference {
         let changed = || self.units.iter().filter(|(_, old, new)| old.digest != new.digest);
         let hosts = changed().filter_map(|(name, _, new)| match name {
             UnitName::Host(host) => Some((host.clone(), new.digest)),
-            UnitName::View(_) => None,
+            _ => None,
         });
         let views = changed().filter_map(|(name, _, new)| match name {
             UnitName::View(name) => Some((name.clone(), new.digest)),
-            UnitName::Host(_) => None,
+            _ => None,
         });
-        let mut outdated = objects.update_map(&mut layer.services, hosts).ok()?;
-        outdated.extend(objects.update_map(&mut root.views, views).ok()?);
-        let new_base = objects.insert(&layer);
-        root.base = Some(new_base);
+        let mut outdated = objects.update_map(&mut root.views, views).ok()?;
+        if let Some(base) = base {
+            let mut layer: Layer = objects.read(base).ok()?;
+            outdated.extend(objects.update_map(&mut layer.services, hosts).ok()?);
+            let new_base = objects.insert(&layer);
+            root.base = Some(new_base);
+            outdated.extend(Some(base.digest).filter(|base| *base != new_base.digest));
+        }
+        let mut imported: BTreeMap<&LayerName, Vec<(Text, Digest)>> = BTreeMap::new();
+        for (name, _, new) in changed() {
+            if let UnitName::Imported(layer, host) = name {
+                imported.entry(layer).or_default().push((host.clone(), new.digest));
+            }
+        }
+        let moved = layers::enter(imported, objects, &mut root, layers, &mut outdated)?;
+        let mut of_views = Vec::with_capacity(2 * moved.len());
+        for (old, new, is_new) in moved {
+            shares.add_object(new, !is_new);
+            if shares.drop_object(old) {
+                objects.remove(old);
+            }
+            origins.hand_on(old, new);
+            of_views.extend([old, new]);
+        }
         let id = objects.insert(&root).digest;
-        outdated.extend(Some(base.digest).filter(|base| *base != new_base.digest));
         outdated.extend(Some(snapshot.id).filter(|before| *before != id));
-        outdated.into_iter().for_each(|digest| objects.remove(digest));
+        let in_use = layers::in_use(objects, &root, layers)?;
+        outdated.into_iter().filter(|digest| !in_use.contains(digest)).for_each(|digest| objects.remove(digest));
         snapshot.id = id;
-        Some(())
+        Some(of_views)
     }
 
     /// Brings the source map up to date: the objects of these units, and whatever has an origin in a changed file, where
@@ -289,6 +345,7 @@ impl Difference {
         &self,
         map: &mut SourceMap,
         origins: &Origins,
+        views: Vec<Digest>,
         [before, sources]: [&SourceSet; 2],
         is_changed: impl Fn(FileId) -> bool,
     ) {
@@ -297,7 +354,7 @@ impl Difference {
         let moved = self.others.values().flat_map(|unit| unit.origins.iter());
         let mut is_moved = |file, offset| lines_before.line(file, offset) != lines.line(file, offset);
         let moved = moved.filter(|(_, source)| is_changed(source.file()) && is_moved(source.file(), source.offset()));
-        let touched: BTreeSet<Digest> = differing.chain(moved).map(|(digest, _)| digest).collect();
+        let touched: BTreeSet<Digest> = differing.chain(moved).map(|(digest, _)| digest).chain(views).collect();
         let mut line = |file: FileId, offset: u32| lines.line(file, offset);
         for digest in touched {
             let at = map.objects.binary_search_by(|(known, _)| known.cmp(&digest));

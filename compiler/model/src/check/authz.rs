@@ -3,6 +3,7 @@
 mod http_on_tcp;
 mod needs_mtls;
 mod no_workload;
+mod unknown_host;
 mod unknown_method;
 mod unknown_namespace;
 mod unknown_principal;
@@ -13,6 +14,7 @@ pub(super) const CHECKS: &[Check] = &[
     http_on_tcp::CHECK,
     needs_mtls::CHECK,
     no_workload::CHECK,
+    unknown_host::CHECK,
     unknown_method::CHECK,
     unknown_namespace::CHECK,
     unknown_principal::CHECK,

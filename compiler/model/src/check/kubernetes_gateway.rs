@@ -11,6 +11,7 @@ mod not_run;
 mod old_definitions;
 mod policy_not_accepted;
 mod routes;
+mod same_address;
 mod selected_by_labels;
 mod unknown_backend;
 mod unknown_grantee;
@@ -30,6 +31,7 @@ pub(super) const CHECKS: &[Check] = &[
     not_run::CHECK,
     old_definitions::CHECK,
     policy_not_accepted::CHECK,
+    same_address::CHECK,
     selected_by_labels::CHECK,
     unknown_backend::CHECK,
     unknown_grantee::CHECK,

@@ -3,6 +3,7 @@
 mod ambiguous_port;
 mod claims_without_tokens;
 mod conflicting_hosts;
+mod dotted_gateway;
 mod generated_gateway;
 mod host_not_in_gateway;
 mod http_on_tcp;
@@ -23,6 +24,7 @@ pub(super) const CHECKS: &[Check] = &[
     ambiguous_port::CHECK,
     claims_without_tokens::CHECK,
     conflicting_hosts::CHECK,
+    dotted_gateway::CHECK,
     generated_gateway::CHECK,
     host_not_in_gateway::CHECK,
     http_on_tcp::CHECK,

@@ -4,6 +4,7 @@ mod entry_protocols;
 mod entry_without_address;
 mod external_name_port;
 mod nobody_listens;
+mod rival_entries;
 mod skipped;
 mod unknown_protocol;
 
@@ -14,5 +15,6 @@ pub(super) const CHECKS: &[Check] = &[
     entry_without_address::CHECK,
     external_name_port::CHECK,
     nobody_listens::CHECK,
+    rival_entries::CHECK,
     unknown_protocol::CHECK,
 ];

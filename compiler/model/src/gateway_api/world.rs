@@ -1,6 +1,6 @@
 //! What conversion looks things up in: classes, services, namespaces, secrets, grants.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use taut_resources::gateway_api::{
     self, BackendTlsPolicy, BackendTrafficPolicy, GrpcRoute, HttpRoute, ListenerSet, TcpRoute, TlsRoute,
@@ -52,7 +52,7 @@ pub(crate) struct World<'r> {
 }
 
 /// Whether a resource is one that is converted.
-fn is_converted(resource: &Resource) -> bool {
+pub(super) fn is_converted(resource: &Resource) -> bool {
     matches!(
         resource.spec,
         Spec::KubernetesGateway(_)
@@ -69,9 +69,13 @@ fn is_converted(resource: &Resource) -> bool {
 }
 
 impl<'r> World<'r> {
-    /// What some resources hold; none if nothing of them is to be converted, as in most meshes.
-    pub(crate) fn of(resources: &'r [Resource], settings: &'r Settings) -> Option<World<'r>> {
-        if !resources.iter().any(is_converted) {
+    /// What some resources hold; none if nothing of them is to be converted.
+    pub(crate) fn of(
+        resources: &[&'r Resource],
+        namespaces: &BTreeSet<Text>,
+        settings: &'r Settings,
+    ) -> Option<World<'r>> {
+        if !resources.iter().any(|resource| is_converted(resource)) {
             return None;
         }
         let mut world = World {
@@ -92,7 +96,7 @@ impl<'r> World<'r> {
             config_maps: HashMap::new(),
             secrets: HashMap::new(),
             entries: HashMap::new(),
-            namespaces: BTreeMap::new(),
+            namespaces: namespaces.iter().filter(|it| !it.is_empty()).map(|it| (it.clone(), None)).collect(),
             pools: HashSet::new(),
             services: HashMap::new(),
             wildcards: Vec::new(),
@@ -104,10 +108,10 @@ impl<'r> World<'r> {
             let group = subject.api_version.rsplit_once('/').map_or("", |(group, _)| group);
             (group, subject.kind.as_str(), subject.namespace.as_ref(), &subject.name)
         };
-        for (number, resource) in resources.iter().enumerate() {
+        for (number, &resource) in resources.iter().enumerate() {
             last.insert(key(resource), number);
         }
-        for (number, resource) in resources.iter().enumerate() {
+        for (number, &resource) in resources.iter().enumerate() {
             if last.get(&key(resource)) == Some(&number) {
                 world.add(number, resource);
             }

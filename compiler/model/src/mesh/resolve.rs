@@ -33,11 +33,12 @@ pub fn resolve<'r>(
     settings: Settings,
     wide: MeshWide<'r>,
 ) -> Mesh<'r> {
-    let mut mesh = begin(&resources.iter().collect::<Vec<_>>(), settings, wide);
-    mesh.add_made(resources, converted);
+    let resources: Vec<&Resource> = resources.iter().collect();
+    let mut mesh = begin(&resources, settings, wide);
+    mesh.add_made(&resources, converted);
     mesh.order();
     mesh.injection_is_said = injection_is_said(&mesh.namespaces, &mesh.pods);
-    mesh.enter(resources, converted);
+    mesh.enter(&resources, converted);
     mesh.index();
     mesh.mark_gateways();
     mesh
@@ -52,16 +53,23 @@ pub struct Whole {
     pub injection_is_said: bool,
 }
 
-/// Resolves the names of a part of the resources of a mesh, none of which are of the Gateway API or Ingresses.
+/// Resolves the names of a part of the resources of a mesh. `converted` is what [`crate::convert_among`] made of it.
 #[must_use]
-pub fn resolve_part<'r>(part: &[&'r Resource], whole: &Whole, settings: Settings, wide: MeshWide<'r>) -> Mesh<'r> {
+pub fn resolve_part<'r>(
+    part: &[&'r Resource],
+    converted: &'r Converted,
+    whole: &Whole,
+    settings: Settings,
+    wide: MeshWide<'r>,
+) -> Mesh<'r> {
     let mut mesh = begin(part, settings, wide);
     for namespace in &whole.namespaces {
         mesh.namespaces.entry(namespace.clone()).or_insert(None);
     }
     mesh.injection_is_said = whole.injection_is_said;
+    mesh.add_made(part, converted);
     mesh.order();
-    mesh.entrances = mesh.gateways.iter().map(|of| Entrance::written(*of)).collect();
+    mesh.enter(part, converted);
     mesh.index();
     mesh.mark_gateways();
     mesh
@@ -203,26 +211,26 @@ impl<'r> Mesh<'r> {
     }
 
     /// What was made of the Gateway API stands beside what was written.
-    fn add_made(&mut self, resources: &'r [Resource], converted: &'r Converted) {
+    fn add_made(&mut self, resources: &[&'r Resource], converted: &'r Converted) {
         self.routings.extend(converted.routings.iter().map(|made| made_routing(resources, made)));
         self.traffic.extend(converted.traffic.iter().map(|made| Traffic {
-            of: Of { resource: &resources[made.resource], spec: &made.spec },
+            of: Of { resource: resources[made.resource], spec: &made.spec },
             host: made.host.clone(),
             visibility: Visibility::Public,
             made: true,
         }));
-        self.statuses = converted.statuses.iter().map(|status| (&resources[status.resource], status)).collect();
-        self.not_run = converted.not_run.iter().map(|(number, span)| (&resources[*number], *span)).collect();
-        self.broken = converted.broken.iter().map(|broken| (&resources[broken.resource], broken)).collect();
+        self.statuses = converted.statuses.iter().map(|status| (resources[status.resource], status)).collect();
+        self.not_run = converted.not_run.iter().map(|(number, span)| (resources[*number], *span)).collect();
+        self.broken = converted.broken.iter().map(|broken| (resources[broken.resource], broken)).collect();
         let unused = converted.unused.iter();
-        self.unused = unused.map(|(number, span, why)| (&resources[*number], *span, why.as_str())).collect();
+        self.unused = unused.map(|(number, span, why)| (resources[*number], *span, why.as_str())).collect();
     }
 
     /// Gateways that were written come before those that were made: of those each has its own names anyway.
-    fn enter(&mut self, resources: &'r [Resource], converted: &'r Converted) {
+    fn enter(&mut self, resources: &[&'r Resource], converted: &'r Converted) {
         self.entrances = self.gateways.iter().map(|of| Entrance::written(*of)).collect();
         let made = converted.gateways.iter().map(|made| Entrance {
-            of: Of { resource: &resources[made.resource], spec: &made.spec },
+            of: Of { resource: resources[made.resource], spec: &made.spec },
             name: made.name.clone(),
             run_by: Some(&made.run_by),
             client_certificate: made.client_certificate.as_ref(),
@@ -374,8 +382,8 @@ fn routing<'r>(of: Of<'r, VirtualService>, settings: &Settings) -> Routing<'r> {
     }
 }
 
-fn made_routing<'r>(resources: &'r [Resource], made: &'r MadeRouting) -> Routing<'r> {
-    let of = |number: usize| Of { resource: &resources[number], spec: &made.spec };
+fn made_routing<'r>(resources: &[&'r Resource], made: &'r MadeRouting) -> Routing<'r> {
+    let of = |number: usize| Of { resource: resources[number], spec: &made.spec };
     // Those of Ingresses have a destination that does not exist answer as any virtual service does.
     let gateway_api = !matches!(resources[made.resource].spec, Spec::Ingress(_));
     let rules = made.spec.http.iter().zip(&made.rules);

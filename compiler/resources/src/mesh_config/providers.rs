@@ -295,6 +295,17 @@ impl ExtensionProvider {
         let otel = self.envoy_otel_als.as_ref().map(|it| (&it.service, it.port));
         http.or(tcp).or(otel).map(|(service, port)| (&service.value, port.value.0))
     }
+
+    /// The services that proxies send something to for its sake, `namespace/host` or `host`.
+    pub fn services(&self) -> impl Iterator<Item = &Text> {
+        let asked = self.envoy_ext_authz_http.iter().map(|it| &it.service.value);
+        let asked = asked.chain(self.envoy_ext_authz_grpc.iter().map(|it| &it.service.value));
+        let told = self.zipkin.iter().map(|it| &it.service.value);
+        let told = told.chain(self.opentelemetry.iter().map(|it| &it.service.value));
+        let logs = self.envoy_http_als.iter().map(|it| &it.service.value);
+        let logs = logs.chain(self.envoy_tcp_als.iter().map(|it| &it.service.value));
+        asked.chain(told).chain(logs).chain(self.envoy_otel_als.iter().map(|it| &it.service.value))
+    }
 }
 
 impl OtelLogFormat {

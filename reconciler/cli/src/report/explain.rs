@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
-use taut_compile::explain::{Answer, Because, Bytes, Claims, Direction, ProxyOf, Question, Tls, labels};
+use taut_compile::explain::{Answer, Because, Bytes, Claims, Direction, Made, ProxyOf, Question, Tls, labels};
 use taut_snapshot::Text;
 
 /// Reads one question. What is missing has the value that asks least of the mesh.
@@ -132,6 +132,18 @@ pub(crate) fn json(answer: &Answer) -> Value {
             json!({"rule": passed.rule.as_ref().map(place), "unmet": passed.unmet})
         }).collect::<Vec<_>>(),
     });
+    if !answer.made.is_empty() {
+        let made = |it: &Made| {
+            json!({
+                "name": it.name.as_str(),
+                "value": it.value,
+                "of": if it.of_answer { "response" } else { "request" },
+                "change": if it.adds { "add" } else { "set" },
+                "cluster": it.only_for,
+            })
+        };
+        value["headers"] = answer.made.iter().map(made).collect();
+    }
     if let Some(why) = &answer.impossible {
         value["impossible"] = why.as_str().into();
     }
@@ -188,6 +200,12 @@ pub(crate) fn human(answer: &Answer) -> String {
     }
     if let Some(attempts) = answer.retries.filter(|attempts| 0 < *attempts) {
         line("retries", &format!("up to {attempts}"));
+    }
+    for made in &answer.made {
+        let of = if made.of_answer { "answer" } else { "request" };
+        let word = if made.adds { "added to" } else { "of" };
+        let only = made.only_for.as_ref().map(|cluster| format!(", towards {cluster}")).unwrap_or_default();
+        line("header", &format!("{}: {} ({word} the {of}{only})", made.name, made.value));
     }
     match (answer.authz.verdict, &answer.authz.policy) {
         ("not_applicable", _) => {}
