@@ -320,6 +320,7 @@ spec:
         assert_eq!(codes("a: [!t, b]"), ["taut::yaml::tag"]);
         assert_eq!(codes("a: {b: !t, c: d}"), ["taut::yaml::tag"]);
         assert_eq!(codes("a: [x, !t/u%20!,b]"), ["taut::yaml::tag"]);
+        assert_eq!(codes("a: [!<t:,b>,b]"), [""; 0], "what a global tag stands at is what it is");
         for line_end in ["\u{85}", "\u{2028}", "\u{2029}"] {
             assert_eq!(codes(&format!("a: [{line_end}!,b]")), ["taut::yaml::tag"], "{line_end:?}");
         }

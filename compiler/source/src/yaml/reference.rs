@@ -160,7 +160,13 @@ fn without_hasty_tags(yaml: &str) -> Cow<'_, str> {
     while let Some(found) = yaml.get(at..).and_then(|rest| rest.find('!')) {
         let start = at + found;
         let of_tag = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_;/?:@&=+$.%!~*'()".contains(byte);
-        let length = yaml.as_bytes()[start..].iter().take_while(|byte| of_tag(byte)).count();
+        let tag = &yaml.as_bytes()[start..];
+        // `!<verbatim>` may have commas and brackets of its own.
+        let verbatim = tag.strip_prefix(b"!<").and_then(|uri| {
+            let end = uri.iter().position(|byte| !of_tag(byte) && !b",[]".contains(byte))?;
+            (uri[end] == b'>').then_some(b"!<".len() + end + 1)
+        });
+        let length = verbatim.unwrap_or_else(|| tag.iter().take_while(|byte| of_tag(byte)).count());
         at = start + length;
         if yaml.as_bytes().get(at) == Some(&b',') {
             masked.to_mut().replace_range(start..at, &"~".repeat(length));
