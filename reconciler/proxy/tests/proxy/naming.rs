@@ -84,9 +84,13 @@ struct NameServer {
 
 impl NameServer {
     fn start(address: &str) -> NameServer {
-        let socket = UdpSocket::bind(address).unwrap();
+        // The port that the system gives for one protocol may be somebody's for the other.
+        let both = (0..16).find_map(|_| {
+            let listener = TcpListener::bind(address).ok()?;
+            Some((UdpSocket::bind(listener.local_addr().ok()?).ok()?, listener))
+        });
+        let (socket, listener) = both.expect("a port is free for both");
         let address = socket.local_addr().unwrap();
-        let listener = TcpListener::bind(address).unwrap();
         let server = NameServer { address, says: Arc::default(), asked: Arc::default() };
         let (by_udp, by_tcp) = (server.clone(), server.clone());
         std::thread::spawn(move || {
