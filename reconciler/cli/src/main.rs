@@ -14,19 +14,13 @@ mod paths;
 mod report;
 mod running;
 
-use std::panic;
 use std::process::ExitCode;
-use std::thread;
 
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    let args = args::Args::parse();
     let mut output = output::Output::new();
-    // What all commands and their options are made of takes half a megabyte, which goes with the thread: a sidecar runs for months.
-    let args = match thread::spawn(args::Args::parse).join() {
-        Ok(args) => args,
-        Err(panic) => panic::resume_unwind(panic),
-    };
     match commands::run(args, &mut output) {
         Ok(code) => code,
         Err(failure) => {
