@@ -33,12 +33,16 @@ pub(crate) trait Attached {
         gateway.is_some_and(|name| self.targets().any(|to| is_gateway(to) && to.name.value == *name))
     }
 
+    /// Whether the workloads of this Gateway, of its own namespace or of another one, are what it is attached to; none if it
+    /// is attached to nothing, so that its selector says whom it is for.
+    fn attaches(&self, own: bool, gateway: Option<&Text>) -> Option<bool> {
+        self.targets().next().map(|_| own && self.names(gateway))
+    }
+
     /// Whether it is for a workload with these labels, of its own namespace or of another one.
     fn is_for(&self, own: bool, labels: &LabelSet) -> bool {
-        if self.targets().next().is_some() {
-            return own && self.names(labels.get(GATEWAY_NAME));
-        }
-        self.labels().is_none_or(|selector| selects(selector, labels))
+        let by_selector = || self.labels().is_none_or(|selector| selects(selector, labels));
+        self.attaches(own, labels.get(GATEWAY_NAME)).unwrap_or_else(by_selector)
     }
 }
 

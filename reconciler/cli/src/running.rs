@@ -43,13 +43,9 @@ where
 
 /// What a process says goes to standard error, from the level on that `TAUT_LOG` asks for: `debug`, or `info,h2=trace`.
 fn log() {
-    let asked = std::env::var("TAUT_LOG").ok();
-    let filter = asked.as_deref().map(str::parse::<Targets>);
-    let (filter, ignored) = match filter {
-        Some(Ok(filter)) => (filter, None),
-        Some(Err(error)) => (Targets::new().with_default(LevelFilter::INFO), Some(error)),
-        None => (Targets::new().with_default(LevelFilter::INFO), None),
-    };
+    let asked = std::env::var("TAUT_LOG").ok().map(|asked| asked.parse::<Targets>()).transpose();
+    let (filter, ignored) = asked.map_or_else(|error| (None, Some(error)), |filter| (filter, None));
+    let filter = filter.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())

@@ -110,7 +110,7 @@ fn opaque_port<'m, 'r>(
     let namespace = (!everywhere).then(|| policy.namespace().as_str());
     let is_meant = |pod: &Pod<'_>| {
         let own = *policy.namespace() == pod.namespace();
-        policy.spec.targets().next().is_none() || own && policy.spec.names(pod.labels.get(GATEWAY_NAME))
+        policy.spec.attaches(own, pod.labels.get(GATEWAY_NAME)).unwrap_or(true)
     };
     mesh.pods.selected(namespace, labels).filter(|pod| is_meant(pod)).find_map(|pod| {
         services.before(pod).find_map(|service| {

@@ -121,8 +121,8 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
 fn checks_tokens(mesh: &Mesh<'_>, pod: &Pod<'_>) -> bool {
     mesh.inventory.request_authentications.iter().any(|it| {
         let own = *it.namespace() == pod.namespace();
-        if it.spec.targets().next().is_some() {
-            return own && it.spec.names(pod.labels.get(GATEWAY_NAME));
+        if let Some(attached) = it.spec.attaches(own, pod.labels.get(GATEWAY_NAME)) {
+            return attached;
         }
         (own || *it.namespace() == mesh.settings.root_namespace)
             && it.spec.selector.as_ref().is_none_or(|selector| pod.has(&selector.match_labels))
