@@ -468,7 +468,7 @@ pub(crate) struct Proxy {
     /// Threads that serve requests; one for each processor if nothing is said
     #[arg(long, value_name = "N", env = "TAUT_WORKERS")]
     pub(crate) workers: Option<NonZeroUsize>,
-    /// How long it still accepts connections after it said that it is leaving
+    /// How long it accepts connections at least after it said that it is leaving; then until others know, 10 s at most
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) drain_notice: Option<Duration>,
     /// How long requests under way may take after that

@@ -217,6 +217,7 @@ impl Control {
             known,
             session: Session::new(now.at, settings.lease),
             connection: None,
+            deregistered: false,
             endpoints_from: now.at,
             state: MemberState::Behind,
             since: now.clock,
@@ -293,6 +294,7 @@ impl Control {
                 break;
             }
         }
+        self.deregister();
         self.settle(now);
         self.write();
         self.answer(now);

@@ -31,6 +31,8 @@ pub(crate) struct Member {
     pub written: Option<Known>,
     pub session: Session,
     pub connection: Option<ConnectionId>,
+    /// Whether it was told, since its last report, that nobody sends it anything new.
+    pub deregistered: bool,
     /// Endpoints may be sent to it from then on.
     pub endpoints_from: Duration,
     pub state: MemberState,

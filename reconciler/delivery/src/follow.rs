@@ -72,6 +72,8 @@ pub struct MemberConfig {
     pub state: PathBuf,
     /// Where it answers, if it does. A change is reported at once.
     pub endpoint: watch::Receiver<Option<Endpoint>>,
+    /// Becomes true when it has said that it is leaving, and everybody who may send it requests has taken note.
+    pub deregistered: watch::Sender<bool>,
 }
 
 /// Why a member cannot go on, or a publisher cannot serve.
@@ -99,7 +101,7 @@ pub async fn follow<R: Runner, C: Connect>(
     connect: C,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), DeliveryError> {
-    let MemberConfig { name, kind, state, endpoint: mut endpoints } = config;
+    let MemberConfig { name, kind, state, endpoint: mut endpoints, deregistered } = config;
     let connect = Arc::new(connect);
     let (jobs, queue) = mpsc::unbounded_channel(); // bounded by the session, which has one job of a kind under way
     let (finished, mut done) = mpsc::unbounded_channel();
@@ -161,6 +163,7 @@ pub async fn follow<R: Runner, C: Connect>(
                 break 'life;
             }
         }
+        deregistered.send_if_modified(|known| std::mem::replace(known, session.is_deregistered()) != *known);
     }
     drop(jobs);
     Ok(working.await?)

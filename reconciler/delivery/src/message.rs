@@ -173,6 +173,8 @@ pub enum ToMember {
     },
     /// Where others are to be found.
     Endpoints(EndpointsPart),
+    /// It is leaving, and everybody who may send it requests has taken note.
+    Deregistered,
 }
 
 /// In a log, objects are a number and endpoints are names: their bytes would drown everything else.
@@ -189,6 +191,7 @@ impl fmt::Debug for ToMember {
                 let names: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.id.as_str()).collect();
                 write!(f, "Endpoints({version}, {part} of {parts}: {})", names.join(" "))
             }
+            ToMember::Deregistered => write!(f, "Deregistered"),
         }
     }
 }

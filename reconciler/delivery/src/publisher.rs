@@ -170,6 +170,15 @@ impl Session {
         }
     }
 
+    /// Whether it sends nothing new to an endpoint: it uses a set of endpoints in which that one is leaving, or is not.
+    #[must_use]
+    pub fn avoids(&self, endpoint: &str) -> bool {
+        let set = &self.endpoints.set;
+        let place = set.binary_search_by(|it| it.id.as_str().cmp(endpoint)).ok();
+        let leaving = place.and_then(|at| set.get(at)).is_none_or(|it| it.draining);
+        self.endpoints.version != 0 && self.has_endpoints() && leaving
+    }
+
     /// When it wants to be told the time next.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {

@@ -147,6 +147,8 @@ pub struct Session {
     working: Option<Working>,
     inspecting: bool,
     endpoints: Endpoints,
+    /// Whether nobody sends it anything new, since it is leaving.
+    deregistered: bool,
     link: Link,
 }
 
@@ -203,6 +205,7 @@ impl Session {
             working: None,
             inspecting: false,
             endpoints: Endpoints::default(),
+            deregistered: false,
             link: Link::Down { failures: 0, retry_at: Duration::ZERO },
         }
     }
@@ -211,6 +214,12 @@ impl Session {
     #[must_use]
     pub fn running(&self) -> Option<Running> {
         self.facts.running
+    }
+
+    /// Whether it is leaving and everybody who may send it requests has taken note.
+    #[must_use]
+    pub fn is_deregistered(&self) -> bool {
+        self.deregistered
     }
 
     /// When it wants to be told the time next.
@@ -234,7 +243,15 @@ impl Session {
             Input::Done(done) => self.done(now, done),
             Input::Endpoint(endpoint) => {
                 self.facts.endpoint = endpoint;
-                self.report(now)
+                self.deregistered = false;
+                match self.link {
+                    // What others should know at once does not wait until it would connect anyway.
+                    Link::Down { .. } => {
+                        self.link = Link::Connecting { failures: 0 };
+                        vec![Output::Connect]
+                    }
+                    _ => self.report(now),
+                }
             }
             Input::Tick => self.tick(now),
             Input::Shutdown => match self.link {
@@ -317,6 +334,10 @@ impl Session {
             ToMember::Activate(wanted) => self.activate(now, wanted),
             ToMember::Retire { generation } => self.retire(now, generation),
             ToMember::Endpoints(part) => self.gather(part),
+            ToMember::Deregistered => {
+                self.deregistered = self.facts.endpoint.as_ref().is_none_or(|endpoint| endpoint.draining);
+                Vec::new()
+            }
         }
     }
 

@@ -213,6 +213,7 @@ pub(crate) fn to_member(message: ToMember) -> proto::ToMember {
             EndpointSet { endpoints }.encode(&mut set);
             Say::Endpoints(proto::Endpoints { version, part, parts, set: set.into() })
         }
+        ToMember::Deregistered => Say::Deregistered(proto::Deregistered {}),
     };
     proto::ToMember { say: Some(say) }
 }
@@ -249,6 +250,7 @@ pub(crate) fn read_to_member(message: proto::ToMember) -> Checked<ToMember> {
             let proto::Endpoints { version, part, parts, .. } = from;
             ToMember::Endpoints(EndpointsPart { version, part, parts, endpoints: set.endpoints })
         }
+        Say::Deregistered(_) => ToMember::Deregistered,
     })
 }
 

@@ -13,7 +13,7 @@ use taut_snapshot::object::MtlsMode;
 use taut_snapshot::{Endpoint, Owner, Text};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::admin;
 use crate::config::{Addresses, Bind, DrainConfig, ProxyConfig, Role};
@@ -34,6 +34,10 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How often idle connections are looked at, in sweeps.
 const SWEEPS_PER_IDLE: u32 = 10;
+
+/// How long a proxy that is leaving waits until others know, within its deadline: more than a reconciler needs that is just
+/// being started again ([`follow`] asks for it every 5 s), and little enough for what supervises processes.
+const KNOWN_MAX: Duration = Duration::from_secs(10);
 
 /// How long connections that are cut may take to notice.
 const CUT_MAX: Duration = Duration::from_secs(1);
@@ -77,11 +81,13 @@ pub async fn run<C: Connect>(
 ) -> Result<(), ProxyError> {
     let proxy = Proxy::start(config, identity)?;
     ready(proxy.addresses());
+    let (deregistered, mut known) = watch::channel(false);
     let member = MemberConfig {
         name: proxy.name.clone(),
         kind: MemberKind::Proxy { workload: proxy.workload.clone() },
         state: following.state,
         endpoint: proxy.endpoint(),
+        deregistered,
     };
     let (stop, stopped) = watch::channel(false);
     let mut follow = std::pin::pin!(follow(member, proxy.clone(), following.connect, stopped));
@@ -103,7 +109,7 @@ pub async fn run<C: Connect>(
     // It goes on following, so that others hear that it is leaving.
     tokio::select! {
         ended = &mut follow => return Ok(ended?),
-        () = proxy.drain() => {}
+        () = proxy.drain_when(async { drop(known.wait_for(|known| *known).await) }) => {}
     }
     stop.send_replace(true);
     Ok(follow.await?)
@@ -207,14 +213,23 @@ impl Proxy {
         self.endpoint.subscribe()
     }
 
+    /// Stops without losing a request, when nobody can say whether others know: after the notice they are taken to.
+    pub async fn drain(&self) {
+        self.drain_when(std::future::ready(())).await;
+    }
+
     /// Stops without losing a request: says that it is leaving, waits until others know, takes no more connections of theirs,
     /// and lets what is under way end. Then the same for what the application asks of others, which it may have needed to
     /// answer them. What has not ended by the deadline is cut.
-    pub async fn drain(&self) {
+    pub async fn drain_when(&self, others_know: impl Future<Output = ()>) {
         let drains = &self.shared.drains;
         drains.others.advance(Stage::Leaving);
         self.report_endpoint();
         sleep(self.drain.notice).await;
+        let has_others = self.endpoint.borrow().is_some();
+        if has_others && timeout(KNOWN_MAX.min(self.drain.deadline), others_know).await.is_err() {
+            tracing::warn!("not everybody is known to have taken note that it stops: their next requests may fail");
+        }
         let deadline = tokio::time::Instant::now() + self.drain.deadline;
         for (drain, for_others) in [(&drains.others, true), (&drains.own, false)] {
             let bound = self.listening.iter().cloned().chain(self.changing.listening());

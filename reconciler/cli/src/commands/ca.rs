@@ -46,8 +46,13 @@ async fn authority(
     let serving = serve(listener, identity.clone(), issuer.clone(), shutdown.clone());
     let Some(reconciler) = args.reconciler else { return Ok(serving.await?) };
     let (_, endpoint) = watch::channel(None);
-    let member =
-        MemberConfig { name: args.name, kind: MemberKind::Authority, state: args.state.join("snapshots"), endpoint };
+    let member = MemberConfig {
+        name: args.name,
+        kind: MemberKind::Authority,
+        state: args.state.join("snapshots"),
+        endpoint,
+        deregistered: watch::Sender::new(false),
+    };
     let connect = ToReconciler::new(reconciler, &identity)?;
     let following = follow(member, Arc::new(InFleet { issuer, identity }), connect, shutdown);
     let (served, followed) = tokio::join!(serving, following);

@@ -22,6 +22,7 @@ impl Control {
             written: None,
             session: Session::new(now.at, lease),
             connection: None,
+            deregistered: false,
             endpoints_from: now.at,
             state: MemberState::Behind,
             since: now.clock,
@@ -30,6 +31,7 @@ impl Control {
             member.endpoints_from = self.ignorant_until;
         }
         member.known.endpoint = endpoint;
+        member.deregistered = false;
         if let Some(old) = member.connection.replace(connection) {
             self.connections.remove(&old);
             self.effects.push(Effect::Close { connection: old });
@@ -123,6 +125,7 @@ impl Control {
         }
         let Some(member) = self.members.get_mut(&name).filter(|it| it.connection == Some(connection)) else { return };
         let before = member.running();
+        member.deregistered = false;
         self.session(now, &name, publisher::Input::Reported(Box::new(report)));
         self.believe(&name);
         if let Some(member) = self.members.get(&name) {

@@ -51,6 +51,32 @@ impl Control {
         }
     }
 
+    /// Tells members that are leaving when everybody has taken note: nobody sends them anything new then.
+    pub(super) fn deregister(&mut self) {
+        let leaves = |member: &Member| {
+            let draining = member.known.endpoint.as_ref().is_some_and(|endpoint| endpoint.draining);
+            draining && !member.deregistered && member.presence() == Presence::Live
+        };
+        let known = |name: &String| {
+            let others =
+                self.members.iter().filter(|(other, it)| *other != name && it.known.kind != MemberKind::Authority);
+            others.into_iter().all(|(_, other)| match other.presence() {
+                Presence::Live => other.session.avoids(name),
+                // It may be serving all the same, with what it was told last.
+                Presence::Awaited(_) => false,
+                Presence::Silent(_) | Presence::Left(_) => true,
+            })
+        };
+        let leaving = self.members.iter().filter(|(_, member)| leaves(member)).map(|(name, _)| name);
+        let free: Vec<String> = leaving.filter(|name| known(name)).cloned().collect();
+        for name in free {
+            let Some(member) = self.members.get_mut(&name) else { continue };
+            member.deregistered = true;
+            let send = |connection| Effect::Send { connection, message: ToMember::Deregistered };
+            self.effects.extend(member.connection.map(send));
+        }
+    }
+
     /// What a member runs, and what it is to run if that is something else.
     fn between(&self, member: &Member) -> (Option<Digest>, Option<Digest>) {
         let running = member.running();

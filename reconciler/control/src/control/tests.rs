@@ -1,6 +1,6 @@
 //! What operators order, and what they are told, without a network: the state machine alone.
 
-use taut_delivery::simulation::mesh;
+use taut_delivery::simulation::{endpoint, mesh};
 use taut_delivery::{Boots, Running};
 use taut_snapshot::{EndpointSet, SourceMap};
 
@@ -126,6 +126,38 @@ impl Desk {
         self.input(Input::Joined { connection, peer: peer.to_owned(), join: Box::new(join) });
     }
 
+    /// One of `carts` that answers somewhere, reports what it runs, and which endpoints it has.
+    fn cart(&mut self, number: u64, connection: u64, draining: bool, endpoints: u64) {
+        let running = self.control.desired.active.as_ref().map(Head::running);
+        let name = format!("cart-{connection}");
+        let endpoint = taut_snapshot::Endpoint { draining, ..endpoint(&name, "shop", "cart", connection as u8) };
+        let report = Report { endpoints, endpoint: Some(endpoint), ..report(number, running) };
+        let connection = ConnectionId(connection);
+        let input = match number {
+            1 => {
+                let kind = MemberKind::Proxy { workload: "shop/cart".to_owned() };
+                let join = Join { name, kind, version: "1".to_owned(), holds: vec![], report };
+                Input::Joined { connection, peer: CART.to_owned(), join: Box::new(join) }
+            }
+            _ => Input::Reported { connection, report: Box::new(report) },
+        };
+        self.input(input);
+    }
+
+    /// The newest set of endpoints that was sent on a connection.
+    fn told(&self, connection: u64) -> u64 {
+        let versions = self.sent.iter().filter_map(|(to, message)| match message {
+            ToMember::Endpoints(part) if to.0 == connection => Some(part.version),
+            _ => None,
+        });
+        versions.max().unwrap_or(0)
+    }
+
+    /// How often the first cart was told that nobody sends it anything new.
+    fn deregistered(&self) -> usize {
+        self.sent.iter().filter(|(to, message)| to.0 == 1 && *message == ToMember::Deregistered).count()
+    }
+
     fn active(&self) -> Option<u64> {
         self.control.desired.active.as_ref().map(|head| head.generation)
     }
@@ -185,6 +217,49 @@ fn a_rollback_names_a_generation_a_commit_or_nothing() {
     assert!(unknown.starts_with("not done: `beef` is none of the last 6 activations: name a generation"), "{unknown}");
     assert!(desk.rollback(Some("03")).starts_with("not done: `03` is none"), "two characters name too much");
     assert_eq!(desk.active(), Some(6));
+}
+
+#[test]
+fn who_leaves_hears_when_everybody_has_taken_note() {
+    let mut desk = Desk::new();
+    desk.after(LEASE); // until then, members may know more of the fleet than it does
+    desk.offer(1);
+    for cart in 1..=3 {
+        desk.cart(1, cart, false, 0);
+    }
+    for cart in 1..=3 {
+        desk.cart(2, cart, false, desk.told(cart));
+    }
+    let before = desk.told(2);
+    desk.cart(3, 1, true, desk.told(1));
+    assert!(before < desk.told(2), "the others hear of it");
+    desk.cart(4, 1, true, desk.told(1));
+    desk.cart(3, 2, false, before);
+    desk.cart(3, 3, false, desk.told(3));
+    assert_eq!(desk.deregistered(), 0, "the second one uses what it had before");
+    desk.cart(4, 2, false, desk.told(2));
+    assert_eq!(desk.deregistered(), 1);
+    desk.after(Duration::from_secs(1));
+    assert_eq!(desk.deregistered(), 1, "nothing is new");
+    desk.cart(5, 1, true, desk.told(1));
+    assert_eq!(desk.deregistered(), 2, "it may not have heard");
+}
+
+#[test]
+fn who_leaves_waits_for_one_without_a_connection_until_its_lease_is_over() {
+    let mut desk = Desk::new();
+    desk.offer(1);
+    for cart in 1..=2 {
+        desk.cart(1, cart, false, 0);
+    }
+    desk.input(Input::Closed { connection: ConnectionId(2) });
+    desk.cart(2, 1, true, desk.told(1));
+    assert_eq!(desk.deregistered(), 0, "it may serve all the same, with what it was told last");
+    desk.after(LEASE / 2);
+    desk.cart(3, 1, true, desk.told(1));
+    assert_eq!(desk.deregistered(), 0);
+    desk.after(LEASE / 2);
+    assert_eq!(desk.deregistered(), 1);
 }
 
 #[test]

@@ -144,7 +144,9 @@ impl Reconciler {
         let (stop, stopped) = watch::channel(false);
         let (place, places) = watch::channel(Some(endpoint(name, namespace, name, 1)));
         let kind = MemberKind::Proxy { workload: workload.to_owned() };
-        let config = MemberConfig { name: format!("{name}-1"), kind, state: state.to_owned(), endpoint: places };
+        let deregistered = watch::Sender::new(false);
+        let config =
+            MemberConfig { name: format!("{name}-1"), kind, state: state.to_owned(), endpoint: places, deregistered };
         let life = tokio::spawn(follow(config, Arc::clone(&runner), wires, stopped));
         Member { runner, stop, _place: place, life }
     }

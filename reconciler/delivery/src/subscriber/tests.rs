@@ -328,6 +328,39 @@ fn it_says_when_it_leaves() {
 }
 
 #[test]
+fn it_is_deregistered_when_it_leaves_and_is_told_so() {
+    let mut session = session(None);
+    let at = |draining| Input::Endpoint(Some(Endpoint { draining, ..endpoint("cart-1", "shop", "cart", 1) }));
+    let told = || Input::Received(ToMember::Deregistered);
+    session.handle(ms(0), Input::Tick);
+    session.handle(ms(1), Input::Connected);
+    session.handle(ms(2), at(false));
+    session.handle(ms(3), told());
+    assert!(!session.is_deregistered(), "it is not leaving");
+    session.handle(ms(4), at(true));
+    assert!(!session.is_deregistered(), "nobody has said so");
+    session.handle(ms(5), told());
+    assert!(session.is_deregistered());
+}
+
+#[test]
+#[rustfmt::skip]
+fn where_it_answers_is_said_at_once_even_if_it_would_connect_later() {
+    let gone = || Input::Disconnected { jitter: 1000 };
+    check(session(None), &[
+        (0,   Input::Tick,                      "connect"),
+        (0,   gone(),                           ""),
+        (50,  Input::Endpoint(None),            "connect"),                     // not at 100
+        (51,  Input::Endpoint(None),            ""),                            // under way
+        (52,  gone(),                           ""),
+        (151, Input::Tick,                      ""),
+        (152, Input::Tick,                      "connect"),
+        (153, Input::Connected,                 "join holding [9]: #1"),
+        (154, Input::Endpoint(None),            "report #2"),
+    ]);
+}
+
+#[test]
 fn an_offer_that_is_too_large_is_refused_before_it_fills_the_memory() {
     let mut session = session(None);
     session.handle(ms(0), Input::Tick);

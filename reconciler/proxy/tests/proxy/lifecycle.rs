@@ -172,6 +172,22 @@ async fn a_drain_lets_requests_end_and_takes_no_more() {
     assert_eq!(app.asked(), 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_leaves_is_there_until_others_know() {
+    let (sidecar, _own) = Running::serving_noticed(Duration::ZERO).await;
+    let (proxy, known) = (sidecar.proxy.clone(), Arc::new(tokio::sync::Notify::new()));
+    let told = known.clone();
+    let drained = tokio::spawn(async move { proxy.drain_when(told.notified()).await });
+    let mut endpoint = sidecar.proxy.endpoint();
+    endpoint.wait_for(|endpoint| endpoint.as_ref().is_some_and(|endpoint| endpoint.draining)).await.unwrap();
+    for _ in 0..20 {
+        assert_eq!(get(sidecar.address(), "orders", "/").await.status, 200, "somebody has not heard yet");
+    }
+    known.notify_one();
+    until_refused(sidecar.address()).await;
+    drained.await.unwrap();
+}
+
 impl Running {
     /// A sidecar in front of an application, that says for a while that it is leaving.
     async fn serving_noticed(notice: Duration) -> (Running, App) {
