@@ -15,7 +15,7 @@ use std::time::Duration;
 use self::envoys::Envoys;
 use self::load::{Protocol, Target};
 use self::process::{pin, ticks};
-use self::tauts::Tauts;
+use self::tauts::{Moved, Tauts};
 use crate::pairs::{Figure, Goal, median, say};
 
 /// The processor of the proxies, and that of everything else.
@@ -101,9 +101,12 @@ pub(crate) fn run(quick: bool) -> Vec<Figure> {
     figure("rate, last of 1,000 routes", "HTTP/1.1", "one route", &pairs, Goal::AtLeast(0.9));
 
     drop(envoys);
-    let moved = tauts.moves_under_load(&one, rate);
-    figure("failed while 10,000 routes came", "HTTP/1.1", "none", &[(moved.failed, 1.0)], Goal::AtMost(0.0));
-    figure("p99 of that second, seconds", "HTTP/1.1", "before", &[(moved.during, moved.before)], Goal::AtMost(1.5));
+    let moved: Vec<Moved> = (0..rounds).map(|round| tauts.moves_under_load(round, &one, rate)).collect();
+    say(&format!("10,000 routes under load: {moved:?}"));
+    let failed = moved.iter().map(|moved| moved.failed).sum();
+    let late: Vec<_> = moved.iter().map(|moved| (moved.during, moved.before)).collect();
+    figure("failed while 10,000 routes came", "HTTP/1.1", "none", &[(failed, 1.0)], Goal::AtMost(0.0));
+    figure("p99 of that second, seconds", "HTTP/1.1", "before", &late, Goal::AtMost(1.5));
     let large = Envoys::with_routes(application, tauts::SERVICES, tauts::ROUTES);
     let (_tauts, client) = tauts.begun_anew();
     let large = large.processes()[0];

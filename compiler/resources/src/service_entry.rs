@@ -30,8 +30,8 @@ keyword! {
         Static = "STATIC";
         /// The names of the endpoints, or of the hosts, are looked up; every address counts.
         Dns = "DNS";
-        /// As DNS, and one address at a time is used.
-        DnsRoundRobin = "DNS_ROUND_ROBIN", refused("use `resolution: DNS`");
+        /// As DNS, but new connections go to the first address alone, and those that are open stay.
+        DnsRoundRobin = "DNS_ROUND_ROBIN";
         /// The host of each request is looked up.
         DynamicDns = "DYNAMIC_DNS", refused("use `resolution: DNS` with each host written out");
     }

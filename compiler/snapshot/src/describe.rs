@@ -8,8 +8,9 @@ use std::fmt::Write as _;
 use crate::decide::Tables;
 use crate::format::codec::Link;
 use crate::object::{
-    Action, Alternative, AuthzRule, ClusterSet, ClusterTls, EndpointSource, Forward, HeaderOps, LogPiece, Matcher,
-    MtlsMode, PathRewrite, Policy, Roots, RouteTable, Rule, Target, TargetPort, Test, TextTest, TlsTerms, TokenKeys,
+    Action, Alternative, AuthzRule, ClusterSet, ClusterTls, DnsName, EndpointSource, Forward, HeaderOps, LogPiece,
+    Matcher, MtlsMode, PathRewrite, Policy, Roots, RouteTable, Rule, Target, TargetPort, Test, TextTest, TlsTerms,
+    TokenKeys,
 };
 use crate::snapshot::{BadSnapshot, Objects, Snapshot, base_of, services_of};
 use crate::source_map::SourceMap;
@@ -339,7 +340,11 @@ impl Page<'_> {
                 format!("declared endpoints of {}, port {}", select.host, port(&select.port))
             }
             EndpointSource::Dns(names) => {
-                let names: Vec<String> = names.iter().map(|name| format!("{}:{}", name.host, name.port)).collect();
+                let words = |name: &DnsName| {
+                    let only = if name.single { " (the first alone)" } else { "" };
+                    format!("{}:{}{only}", name.host, name.port)
+                };
+                let names: Vec<String> = names.iter().map(words).collect();
                 format!("addresses of {}", names.join(", "))
             }
             EndpointSource::Original => "the address that the client asked for".to_owned(),

@@ -19,7 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use crate::folder::{Folder, FolderError};
-use crate::limits::{MESSAGE_BYTES_MAX, PING_INTERVAL, PING_TIMEOUT};
+use crate::limits::{MESSAGE_BYTES_MAX, PING_INTERVAL, PING_TIMEOUT, WINDOW_BYTES};
 use crate::message::{CertificateReport, MemberKind, Refused, ToMember};
 use crate::subscriber::{Facts, Input, Output, Session};
 use crate::wire::{from_member, proto, read_to_member};
@@ -253,6 +253,8 @@ async fn dial<C: Connect>(connect: Arc<C>) -> Result<Connected, String> {
     });
     // The name is never looked up: the connector knows where to go and whom to expect there.
     let endpoint = tonic::transport::Endpoint::from_static("http://reconciler.invalid")
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
         .http2_keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
         .keep_alive_while_idle(true);

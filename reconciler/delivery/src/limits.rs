@@ -20,6 +20,10 @@ pub(crate) const PART_OBJECTS_MAX: usize = 1 << 18;
 /// The most bytes that one member's part of a snapshot may have.
 pub(crate) const PART_BYTES_MAX: usize = 512 << 20;
 
+/// How much a publisher may send before the member has taken it in: what is under way takes the member's memory twice, as it
+/// comes and as a message. 5 MB a second over a path of 50 ms; the library's own limit is 2 MB.
+pub(crate) const WINDOW_BYTES: u32 = 256 << 10;
+
 /// The largest gRPC message: an object of the largest size, or the names of all objects that a member may hold.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 16 << 20;
 

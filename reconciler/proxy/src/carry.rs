@@ -183,7 +183,7 @@ async fn reach(connection: &Connection, heading: &Heading, carrying: &mut Carryi
             shared.counters.upstream_connect_failures.add_one();
             if let Some(line) = line {
                 line.transport_failure = Some(error.to_string());
-                line.upstream.iter_mut().for_each(|upstream| upstream.address = Some(backend.address));
+                line.upstream.iter_mut().for_each(|upstream| upstream.address = Some(backend.first()));
             }
             // One try was all there was (Envoy's `max_connect_attempts`).
             carrying.flag(Flags::CONNECT_FAILURE.with(Flags::RETRY_LIMIT));

@@ -43,7 +43,7 @@ pub(crate) struct About {
     pub(crate) principal: NameId,
     /// Our address.
     pub(crate) local: Option<SocketAddr>,
-    /// The endpoint's address, or the one beside it that answered.
+    /// The endpoint's address, or the one that answered in its place.
     pub(crate) peer: SocketAddr,
 }
 
@@ -58,9 +58,9 @@ pub(crate) async fn connect(
     labels: &Labels,
 ) -> io::Result<Connected> {
     let work = async {
-        let stream = match backend.beside().as_slice() {
+        let stream = match backend.dial().as_slice() {
             [] => TcpStream::connect(backend.address).await?,
-            beside => race(&[&[backend.address], beside].concat()).await?,
+            several => race(several).await?,
         };
         stream.set_nodelay(true)?;
         let (local, peer) = (stream.local_addr().ok(), stream.peer_addr()?);

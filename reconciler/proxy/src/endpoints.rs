@@ -69,7 +69,7 @@ impl Directory {
             let port = cluster.endpoints.dial(&entry.endpoint)?;
             Some(Found {
                 address: SocketAddr::new(entry.address, port),
-                beside: Vec::new(),
+                dial: Vec::new(),
                 speaks_mtls: cluster.endpoints.speaks_mtls(&entry.endpoint),
                 workload: entry.workload,
                 weight: entry.endpoint.weight,

@@ -377,7 +377,7 @@ fn note_heading(exchange: &mut Exchange, upstream: &Upstream, backend: Option<&B
     if let Some(line) = &mut exchange.record.line {
         line.upstream = Some(UpstreamLine {
             cluster: upstream.name.clone(),
-            address: backend.map(|backend| backend.address),
+            address: backend.map(Backend::first),
             local: None,
             service_time_ms: None,
         });

@@ -1,4 +1,4 @@
-//! Clusters whose endpoints are names (semantics.md §6.2, 'DNS endpoints'): each address of a name is one.
+//! Clusters whose endpoints are names (semantics.md §6.2, 'DNS endpoints'): each address of a name is one, or the name is.
 //!
 //! Owns: which addresses are endpoints, and which stand beside another, so that a connection can try both. `dns` knows how
 //! long they are good for.
@@ -21,6 +21,9 @@ use crate::upstream::{Found, Upstream};
 /// How many addresses of the other family a connection tries beside an endpoint's own: the second is for when the first
 /// swallows it too.
 const BESIDE_MAX: usize = 2;
+
+/// More addresses of one name are left out: each is an endpoint, with a memory of its own.
+const ADDRESSES_MAX: usize = 1_024;
 
 /// Names are asked for a little later than they could be, each by another part of this: what begins at once in a whole fleet
 /// does not come at once for ever (Istio's `dns_jitter`).
@@ -99,16 +102,31 @@ fn found(names: &[DnsName], known: &[(Vec<IpAddr>, Option<Instant>)]) -> Vec<Fou
     let mut all = Vec::new();
     for (name, (addresses, _)) in names.iter().zip(known) {
         let whereabouts = Arc::new(Whereabouts { locality: name.locality.clone(), labels: Vec::new() });
-        for (address, beside) in addresses.iter().zip(beside(addresses)) {
-            all.push(Found {
-                address: SocketAddr::new(*address, name.port),
-                beside: beside.into_iter().map(|ip| SocketAddr::new(ip, name.port)).collect(),
-                speaks_mtls: false,
-                workload: NameId::UNKNOWN,
-                weight: name.weight,
-                draining: false,
-                whereabouts: whereabouts.clone(),
-            });
+        let at = |ip: IpAddr| SocketAddr::new(ip, name.port);
+        let endpoint = |address: IpAddr, dial: Vec<SocketAddr>| Found {
+            address: at(address),
+            dial,
+            speaks_mtls: false,
+            workload: NameId::UNKNOWN,
+            weight: name.weight,
+            draining: false,
+            whereabouts: whereabouts.clone(),
+        };
+        let tried = |address: IpAddr, beside: &[IpAddr]| [&[address], beside].concat().into_iter().map(at).collect();
+        if name.single {
+            // Known by no address, so that it stays the same one, with its connections, wherever its name leads.
+            let first = addresses.iter().zip(beside(addresses)).next();
+            let known_by = Ipv4Addr::UNSPECIFIED.into();
+            all.extend(first.map(|(address, beside)| endpoint(known_by, tried(*address, &beside))));
+            continue;
+        }
+        // In an order that does not depend on the answer's: endpoints that only changed places are the same.
+        let mut addresses = addresses.clone();
+        addresses.sort_unstable();
+        addresses.truncate(ADDRESSES_MAX);
+        for (address, beside) in addresses.iter().zip(beside(&addresses)) {
+            let dial = if beside.is_empty() { Vec::new() } else { tried(*address, &beside) };
+            all.push(endpoint(*address, dial));
         }
     }
     all

@@ -80,9 +80,10 @@ struct Member {
 /// One endpoint of one cluster.
 #[derive(Debug)]
 pub(crate) struct Backend {
+    /// What it is known by. It is where it answers, unless `dial` says otherwise.
     pub(crate) address: SocketAddr,
-    /// Others that stand for it, where it does not answer.
-    pub(crate) beside: ArcSwapOption<Vec<SocketAddr>>,
+    /// The addresses that a connection tries, one after the other, where that is not its own alone.
+    dial: ArcSwapOption<Vec<SocketAddr>>,
     /// When it was first heard of.
     since: Instant,
     /// Whether the mesh's mTLS is spoken to it.
@@ -101,8 +102,8 @@ pub(crate) struct Backend {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) address: SocketAddr,
-    /// Others that stand for it.
-    pub(crate) beside: Vec<SocketAddr>,
+    /// The addresses that a connection tries, where that is not this one alone.
+    pub(crate) dial: Vec<SocketAddr>,
     /// Whether it takes the mesh's mTLS, as far as it says.
     pub(crate) speaks_mtls: bool,
     pub(crate) workload: NameId,
@@ -152,7 +153,7 @@ impl Upstream {
         let upstream = Upstream { name: name.into(), service, ..Upstream::bare(cluster, None) };
         let found = Found {
             address,
-            beside: Vec::new(),
+            dial: Vec::new(),
             speaks_mtls: false,
             workload: NameId::UNKNOWN,
             weight: 1,
@@ -194,7 +195,7 @@ impl Upstream {
     pub(crate) fn found(&self) -> Vec<Found> {
         let found = |member: &Member| Found {
             address: member.backend.address,
-            beside: member.backend.beside(),
+            dial: member.backend.dial(),
             speaks_mtls: member.backend.secure,
             workload: member.backend.labelled,
             weight: member.weight,
@@ -224,7 +225,7 @@ impl Upstream {
                 Some(backend) if backend.labelled == found.workload => backend.clone(),
                 _ => Arc::new(Backend {
                     address: found.address,
-                    beside: ArcSwapOption::empty(),
+                    dial: ArcSwapOption::empty(),
                     since: known.or(inherited).map_or_else(Instant::now, |member| member.backend.since),
                     secure,
                     labelled: found.workload,
@@ -234,8 +235,8 @@ impl Upstream {
                     pool: Pool::new(if self.shares_connections() { 1 } else { workers }),
                 }),
             };
-            if backend.beside() != found.beside {
-                backend.beside.store(Some(found.beside.clone()).filter(|all| !all.is_empty()).map(Arc::new));
+            if backend.dial() != found.dial {
+                backend.dial.store(Some(found.dial.clone()).filter(|all| !all.is_empty()).map(Arc::new));
             }
             let whereabouts = found.whereabouts.clone();
             let nearness = match &self.cluster.locality {
@@ -389,7 +390,7 @@ impl Upstream {
         let Some(address) = self.cluster.endpoints.original(address) else {
             let members = self.members.load();
             // The port that it dialled is the service's, which an endpoint may have under another number.
-            let at = |member: &&Member| member.backend.address.ip() == address.ip();
+            let at = |member: &&Member| member.backend.is_at(address.ip());
             return members.all.iter().find(at).map(|member| member.backend.clone());
         };
         if let Some(known) = self.originals.load().get(&address) {
@@ -398,7 +399,7 @@ impl Upstream {
         let secure = matches!(self.cluster.tls, ClusterTls::Mutual(_));
         let fresh = Arc::new(Backend {
             address,
-            beside: ArcSwapOption::empty(),
+            dial: ArcSwapOption::empty(),
             since: Instant::now(),
             secure,
             labelled: NameId::UNKNOWN,
@@ -441,7 +442,7 @@ impl Upstream {
 
     /// Whether one of its endpoints has this address.
     pub(crate) fn has(&self, address: IpAddr) -> bool {
-        self.members.load().all.iter().any(|member| member.backend.address.ip() == address)
+        self.members.load().all.iter().any(|member| member.backend.is_at(address))
     }
 
     /// Counts how a try ended. True if the endpoint was taken out for it.
@@ -514,7 +515,7 @@ impl Upstream {
     /// How each of its endpoints does.
     pub(crate) fn standings(&self) -> Vec<Standing> {
         let standing = |member: &Member| Standing {
-            address: member.backend.address,
+            address: member.backend.first(),
             secure: member.backend.secure,
             weight: member.weight,
             draining: member.draining,
@@ -562,9 +563,19 @@ impl Backend {
         self.met.last().unwrap_or(self.labelled)
     }
 
-    /// The addresses that stand for its own, where that does not answer.
-    pub(crate) fn beside(&self) -> Vec<SocketAddr> {
-        self.beside.load().as_ref().map(|all| all.to_vec()).unwrap_or_default()
+    /// The addresses that a connection tries, one after the other; none if that is its own alone.
+    pub(crate) fn dial(&self) -> Vec<SocketAddr> {
+        self.dial.load().as_ref().map(|all| all.to_vec()).unwrap_or_default()
+    }
+
+    /// The address that a connection tries first.
+    pub(crate) fn first(&self) -> SocketAddr {
+        self.dial.load().as_ref().and_then(|all| all.first().copied()).unwrap_or(self.address)
+    }
+
+    /// Whether connections to it go to this address.
+    fn is_at(&self, address: IpAddr) -> bool {
+        self.address.ip() == address || self.first().ip() == address
     }
 }
 

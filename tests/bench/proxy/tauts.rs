@@ -80,8 +80,8 @@ fn mesh() -> String {
     text
 }
 
-/// Services with routes that nobody asks for.
-fn services() -> String {
+/// Services with routes that nobody asks for; those of each round are others.
+fn services(round: usize) -> String {
     let mut text = String::new();
     for service in 0..SERVICES {
         let _ = writeln!(
@@ -94,7 +94,7 @@ fn services() -> String {
         for route in 0..ROUTES {
             let _ = writeln!(
                 text,
-                "  - match: [{{uri: {{prefix: /route-{route}/}}}}]\n    route: [{{destination: {{host: svc-{service}}}}}]"
+                "  - match: [{{uri: {{prefix: /round-{round}-{route}/}}}}]\n    route: [{{destination: {{host: svc-{service}}}}}]"
             );
         }
     }
@@ -196,21 +196,26 @@ impl Tauts {
         Target { address, host: "orders", path: "/".to_owned() }
     }
 
-    /// Pushes the large snapshot while requests are made. In a mesh the reconciler runs on another machine; here it shares
+    /// Pushes a large snapshot, another one each round, while requests are made. In a mesh the reconciler runs on another machine; here it shares
     /// a processor with the load and the application, and would be measured with them if it did not stand back.
-    pub(crate) fn moves_under_load(&self, target: &Target, rate: f64) -> Moved {
+    pub(crate) fn moves_under_load(&self, round: usize, target: &Target, rate: f64) -> Moved {
         self.others.iter().for_each(|other| stand_back(other.id()));
         let mut control = self.control();
+        let mut push = |services: &str| {
+            let revision = commit(&self.folder.path().join("work"), &[("services.yaml", services.as_bytes())]);
+            let waited = self.runtime.block_on(control.wait(Goal::Commit(revision), PATIENCE, |_| ()));
+            assert_eq!(waited.expect("it answers").outcome, taut_control::Outcome::Done);
+        };
+        // As it was before the round before this.
+        push("");
         let loading = pacing(target, rate, Duration::from_secs(20));
         let begun = now();
         // Long enough to know what is usual.
         let steady = Duration::from_secs(4);
         let begun_at = Instant::now();
         self.runtime.block_on(async { tokio::time::sleep_until((begun_at + steady).into()).await });
-        let revision = commit(&self.folder.path().join("work"), &[("services.yaml", services().as_bytes())]);
-        let waited = self.runtime.block_on(control.wait(Goal::Commit(revision), PATIENCE, |_| ()));
+        push(&services(round));
         let live = now();
-        assert_eq!(waited.expect("it answers").outcome, taut_control::Outcome::Done);
         let loaded = loading.finish();
         Moved {
             failed: loaded.failed(),
@@ -235,6 +240,7 @@ impl Tauts {
 }
 
 /// What a snapshot did to requests that were under way.
+#[derive(Debug)]
 pub(crate) struct Moved {
     pub(crate) failed: f64,
     /// Seconds within which 99 of 100 were answered before it came, and in the second in which it was activated.

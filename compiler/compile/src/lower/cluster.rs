@@ -7,7 +7,8 @@ use taut_model::{
     mode_of, namespace_mode, roots_beside, secret_of,
 };
 use taut_resources::{
-    ClientTls, ClientTlsMode, H2Upgrade, LoadBalancer, OutlierDetection, RetryBudget, SimpleBalancer, Subset,
+    ClientTls, ClientTlsMode, H2Upgrade, LoadBalancer, OutlierDetection, Resolution, RetryBudget, SimpleBalancer,
+    Subset,
 };
 use taut_snapshot::format::codec::{Blob, Link};
 use taut_snapshot::object::{
@@ -301,7 +302,8 @@ fn labels(subset: &Subset) -> Vec<(Text, Text)> {
 }
 
 fn alias(host: &Text, port: &ServicePort) -> Vec<DnsName> {
-    vec![DnsName { host: host.to_ascii_lowercase().into(), port: port.number, weight: 1, locality: Text::default() }]
+    let host = host.to_ascii_lowercase().into();
+    vec![DnsName { host, port: port.number, weight: 1, locality: Text::default(), single: false }]
 }
 
 fn endpoints(service: &Service<'_>, port: &ServicePort) -> EndpointSource {
@@ -343,8 +345,16 @@ fn names(
         Target::Number(number) => number,
         Target::Name(_) => port.number,
     };
+    // §6.2: with `DNS_ROUND_ROBIN`, the first address of the newest answer is where new connections go.
+    let single = entry.resolution.as_ref().is_some_and(|it| it.value == Resolution::DnsRoundRobin);
     if entry.endpoints.is_empty() {
-        return vec![DnsName { host: service.host.clone(), port: target, weight: 1, locality: Text::default() }];
+        return vec![DnsName {
+            host: service.host.clone(),
+            port: target,
+            weight: 1,
+            locality: Text::default(),
+            single,
+        }];
     }
     let in_subset = |endpoint: &&taut_resources::WorkloadEntry| {
         subset.is_none_or(|subset| subset.labels.iter().all(|(name, value)| endpoint.labels.get(name) == Some(value)))
@@ -356,6 +366,7 @@ fn names(
             port: own.unwrap_or(target),
             weight: endpoint.weight.as_ref().map_or(1, |weight| weight.value.max(1)),
             locality: endpoint.locality.as_ref().map(|it| it.value.clone()).unwrap_or_default(),
+            single,
         })
     };
     let mut names: Vec<DnsName> = entry.endpoints.iter().filter(in_subset).filter_map(name).collect();

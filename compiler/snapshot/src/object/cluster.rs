@@ -304,6 +304,8 @@ record! {
         pub weight: u32 = 3,
         /// Where its addresses are, `region/zone/subzone`.
         pub locality: Text = 4,
+        /// Whether it is one endpoint, whatever its addresses: new connections go to the first of them (Envoy's logical DNS).
+        pub single: bool = 5,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Owns: which record of an answer counts, and for how long. The bytes themselves are the library's; its types end here.
 //! No EDNS is spoken: some servers refuse it, and an answer of more than 512 bytes comes over TCP.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -10,9 +11,6 @@ use std::time::Duration;
 use domain::base::iana::Rcode;
 use domain::base::{Message, MessageBuilder, Name, Rtype};
 use domain::rdata::{A, Aaaa, Cname};
-
-/// More addresses of one name are left out: each is an endpoint, with a memory of its own.
-const ADDRESSES_MAX: usize = 1_024;
 
 /// Which addresses are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +68,7 @@ pub(super) fn answer(question: &[u8], family: Family, bytes: &[u8]) -> Option<Sa
     }
 }
 
-/// The addresses of the name that the question's leads to. Each alias on the way is good for its own time, and the shortest
+/// The addresses of the name that the question's leads to, in the answer's order. Each alias on the way is good for its own time, and the shortest
 /// counts, as in Envoy.
 fn addresses(answer: &Message<&[u8]>, family: Family) -> Option<Said> {
     let name = answer.canonical_name()?;
@@ -100,10 +98,8 @@ fn addresses(answer: &Message<&[u8]>, family: Family) -> Option<Said> {
             }
         }
     }
-    // In an order that does not depend on the answer's.
-    all.sort_unstable();
-    all.dedup();
-    all.truncate(ADDRESSES_MAX);
+    let mut known = BTreeSet::new();
+    all.retain(|address| known.insert(*address));
     Some(Said::Addresses(all, shortest.unwrap_or_default()))
 }
 
@@ -139,9 +135,12 @@ mod tests {
     #[rustfmt::skip] // a table is read by its columns
     fn the_addresses_of_what_the_name_leads_to_count_for_the_shortest_time() {
         let to = [("a.test", "b.test", 9), ("b.test", "c.test", 30)];
-        let some = [("a.test", "10.0.0.2", 60), ("a.test", "10.0.0.1", 20), ("a.test", "fd00::1", 5), ("x.test", "10.0.0.9", 1)];
+        let some = [
+            ("a.test", "10.0.0.2", 60), ("a.test", "10.0.0.1", 20), ("a.test", "10.0.0.2", 60), // twice
+            ("a.test", "fd00::1", 5), ("x.test", "10.0.0.9", 1),
+        ];
         for (family, aliases, all, wanted, seconds) in [
-            (Family::V4, &[][..], &some[..],                   &["10.0.0.1", "10.0.0.2"][..], 20),
+            (Family::V4, &[][..], &some[..],                   &["10.0.0.2", "10.0.0.1"][..], 20),
             (Family::V6, &[],     &some,                       &["fd00::1"],                  5),
             (Family::V4, &to,     &[("c.test", "10.0.0.1", 20)], &["10.0.0.1"],               9),
             (Family::V4, &to,     &[],                         &[],                           9),

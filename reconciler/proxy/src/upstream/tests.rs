@@ -45,7 +45,7 @@ fn cluster() -> Cluster {
 fn found(last: u8) -> Found {
     Found {
         address: ([10, 0, 0, last], 80).into(),
-        beside: Vec::new(),
+        dial: Vec::new(),
         speaks_mtls: false,
         workload: NameId::UNKNOWN,
         weight: 1,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -136,7 +137,7 @@ impl NameServer {
 }
 
 fn follows(names: &[&str], port: u16) -> Cluster {
-    let name = |host: &&str| DnsName { host: (*host).into(), port, weight: 1, locality: "".into() };
+    let name = |host: &&str| DnsName { host: (*host).into(), port, weight: 1, locality: "".into(), single: false };
     Cluster { endpoints: EndpointSource::Dns(names.iter().map(name).collect()), ..cluster("") }
 }
 
@@ -212,6 +213,71 @@ async fn a_name_is_followed_and_what_was_known_of_it_stays_while_nobody_answers(
         let known = get(sidecar.admin(), "localhost", "/endpoints").await.body;
         assert!(known.contains(&one.address.to_string()) && !known.contains("2001:db8"), "{known}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_endpoint_keeps_its_connections_wherever_its_name_leads() {
+    let server = NameServer::start("127.0.0.1:0");
+    let [one, two] = two().await;
+    let sidecar = sidecar(vec![server.address]);
+    let addresses = [&one, &two].map(|app| app.address.ip());
+    server.says(NAME, Says::Addresses(addresses.to_vec(), 0));
+    let port = one.address.port();
+    // With a limit, all workers use the same connections.
+    let mesh = |seconds: u32| {
+        format!(
+            "apiVersion: v1
+kind: Pod
+metadata: {{name: frontend, namespace: shop, labels: {{app: frontend}}}}
+spec: {{serviceAccountName: frontend, containers: [{{name: app}}]}}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: app, namespace: shop}}
+spec:
+  hosts: [{NAME}]
+  location: MESH_EXTERNAL
+  resolution: DNS_ROUND_ROBIN
+  ports: [{{name: http, number: {PORT}, protocol: HTTP, targetPort: {port}}}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: app, namespace: shop}}
+spec:
+  host: {NAME}
+  trafficPolicy: {{connectionPool: {{tcp: {{maxConnections: 8, connectTimeout: {seconds}s}}}}}}
+"
+        )
+    };
+    let goes_to = async || {
+        let answer = get(sidecar.address(), NAME, "/").await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.app().to_owned()
+    };
+    sidecar.activate_mesh(&mesh(1));
+    for _ in 0..20 {
+        assert_eq!(goes_to().await, "one", "it is the first");
+    }
+    server.says(NAME, Says::Addresses(addresses.into_iter().rev().collect(), 0));
+    let before = server.asked(NAME);
+    let looked = async {
+        while server.asked(NAME) < before + 6 {
+            assert_eq!(goes_to().await, "one", "over the connection that is open");
+        }
+    };
+    timeout(Duration::from_secs(20), looked).await.expect("it is asked again and again");
+    sidecar.activate_mesh(&mesh(2));
+    assert_eq!(goes_to().await, "one", "a snapshot changes nothing about that");
+    assert_eq!(one.connections.load(Ordering::SeqCst), 1);
+
+    let at = sidecar.address();
+    let under_way = tokio::spawn(async move { get(at, NAME, "/wait").await });
+    one.until_waiting(1).await;
+    assert_eq!(goes_to().await, "two", "a new connection goes to the first of the newest answer");
+    let known = get(sidecar.admin(), "localhost", "/endpoints").await.body;
+    assert!(known.contains(&two.address.to_string()) && !known.contains("0.0.0.0"), "{known}");
+    one.gate.notify_waiters();
+    assert_eq!(under_way.await.unwrap().app(), "one");
 }
 
 #[tokio::test(flavor = "multi_thread")]

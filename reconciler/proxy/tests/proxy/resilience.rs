@@ -286,7 +286,8 @@ async fn what_may_have_been_acted_upon_is_not_sent_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn names_are_looked_up_and_found_by_the_first_request() {
     let app = App::start("v1").await;
-    let dns = DnsName { host: "localhost".into(), port: app.address.port(), weight: 1, locality: "".into() };
+    let port = app.address.port();
+    let dns = DnsName { host: "localhost".into(), port, weight: 1, locality: "".into(), single: false };
     let cluster = Cluster { endpoints: EndpointSource::Dns(vec![dns]), ..cluster("") };
     let sidecar = sidecar(&cluster, &[], |forward| forward.retry = Some(retry(&[RetryOn::ConnectFailure], 3)));
     assert_eq!(get(sidecar.address(), "orders", "/").await.app(), "v1");
