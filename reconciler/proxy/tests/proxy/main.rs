@@ -25,6 +25,7 @@ mod logging;
 mod naming;
 mod nearness;
 mod observing;
+mod otlp;
 mod outside;
 mod pooling;
 mod resilience;

@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::codec::CompressionEncoding;
 
 use crate::client::{get, get_with};
 use crate::connections::{activate_with, entry};
@@ -27,7 +28,7 @@ use crate::server::{App, nobody};
 
 /// A span, whatever form it came in.
 #[derive(Clone, Debug, PartialEq)]
-struct Seen {
+pub(crate) struct Seen {
     trace: String,
     id: String,
     parent: Option<String>,
@@ -119,11 +120,12 @@ fn read_zipkin(body: &[u8]) -> Vec<Seen> {
     seen.collect()
 }
 
-async fn grpc_collector() -> (SocketAddr, UnboundedReceiver<Seen>) {
+pub(crate) async fn grpc_collector() -> (SocketAddr, UnboundedReceiver<Seen>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (told, heard) = unbounded_channel();
-    let server = tonic::transport::Server::builder().add_service(TraceServiceServer::new(Collector(told)));
+    let service = TraceServiceServer::new(Collector(told)).accept_compressed(CompressionEncoding::Gzip);
+    let server = tonic::transport::Server::builder().add_service(service);
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     (address, heard)
 }
@@ -199,8 +201,8 @@ spec: {{selector: {{app: orders}}, ports: [{{name: http, port: 8080}}]}}
     }
 }
 
-const GRPC: &str = "opentelemetry: {service: shop/collector.example, port: 9000}";
-const HTTP: &str = "opentelemetry: {service: shop/collector.example, port: 9000, http: {path: /v1/traces}}";
+pub(crate) const GRPC: &str = "opentelemetry: {service: shop/collector.example, port: 9000}";
+pub(crate) const HTTP: &str = "opentelemetry: {service: shop/collector.example, port: 9000, http: {path: /v1/traces}}";
 pub(crate) const ZIPKIN: &str = "zipkin: {service: shop/collector.example, port: 9000}";
 
 /// How many percent are sampled, and whatever else is said.
@@ -221,64 +223,74 @@ spec:
 async fn two_proxies_tell_of_one_request_as_parent_and_child() {
     for (protocol, provider) in [("GRPC", GRPC), ("HTTP", HTTP), ("HTTP", ZIPKIN)] {
         let (address, mut heard) = if protocol == "GRPC" { grpc_collector().await } else { http_collector().await };
-        let tags = "customTags: {env: {literal: {value: test}}, who: {header: {name: X-Who, defaultValue: nobody}}, \
-                    home: {environment: {name: TAUT_TEST_NEVER_SET, defaultValue: here}}}";
-        let traced = Traced::start(address, protocol, provider, &telemetry(100.0, tags)).await;
-        let answer = get_with(traced.client.address(), "orders:8080", "/a?b=c", &[("x-who", "me")]).await;
-        assert_eq!(answer.app(), "v1", "{provider}");
-        let (one, other) = (next(&mut heard).await, next(&mut heard).await);
-        let (client, server) = if one.kind == "CLIENT" { (one, other) } else { (other, one) };
-        assert_eq!((client.kind, server.kind), ("CLIENT", "SERVER"));
-        assert_eq!((&client.parent, server.parent.as_ref()), (&None, Some(&client.id)), "{provider}");
-        assert_eq!(client.trace, server.trace);
-        // What the client asked for is the same everywhere, whatever is around it between the two.
-        assert_eq!(client.tags["http.url"], "http://orders:8080/a?b=c");
-        assert_eq!(server.tags["http.url"], client.tags["http.url"]);
-        for (span, service, cluster) in [
-            (&client, "frontend.shop", "outbound|8080||orders.shop.svc.cluster.local"),
-            (&server, "orders.shop", "inbound|8080||"),
-        ] {
-            assert_eq!(
-                (span.service.as_str(), span.name.as_str(), span.failed),
-                (service, "orders.shop.svc.cluster.local:8080/*", false)
-            );
-            let tags: Vec<(&str, &str)> = vec![
-                ("component", "proxy"),
-                ("http.method", "GET"),
-                ("http.protocol", "HTTP/1.1"),
-                ("http.status_code", "200"),
-                ("response_flags", "-"),
-                ("upstream_cluster.name", cluster),
-                ("istio.namespace", "shop"),
-                ("istio.canonical_service", service.strip_suffix(".shop").unwrap()),
-                ("istio.mesh_id", "cluster.local"),
-                ("env", "test"),
-                ("who", "me"),
-                ("home", "here"),
-                ("request_size", "0"),
-            ];
-            for (name, value) in tags {
-                assert_eq!(span.tags.get(name).map(String::as_str), Some(value), "{provider} {name}");
-            }
-        }
-        // The application is told of the server's span, so that what it asks for is below that.
-        let body = answer.body;
-        let header =
-            |name: &str| body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::to_owned);
-        if provider == ZIPKIN {
-            assert_eq!(header("x-b3-traceid").as_deref(), Some(server.trace.as_str()));
-            assert_eq!(header("x-b3-spanid").as_deref(), Some(server.id.as_str()));
-            assert_eq!(header("x-b3-parentspanid").as_deref(), Some(client.id.as_str()));
-            assert_eq!((header("x-b3-sampled").as_deref(), header("traceparent")), (Some("1"), None));
-        } else {
-            assert_eq!(header("traceparent"), Some(format!("00-{}-{}-01", server.trace, server.id)));
-            assert_eq!(header("x-b3-traceid"), None);
-        }
-        assert_eq!(header("x-request-id").unwrap().as_bytes()[14], b'9', "the id says that it is sampled");
-        assert_eq!(traced.app.asked(), 1);
-        traced.client.proxy.drain().await;
-        assert_eq!((traced.counter("taut_spans_total").await, traced.counter("taut_span_drops_total").await), (1, 0));
+        one_request_is_parent_and_child(protocol, provider, address, &mut heard).await;
     }
+}
+
+/// What is heard of a request that two proxies have told a collector of.
+pub(crate) async fn one_request_is_parent_and_child(
+    protocol: &str,
+    provider: &str,
+    address: SocketAddr,
+    heard: &mut UnboundedReceiver<Seen>,
+) {
+    let tags = "customTags: {env: {literal: {value: test}}, who: {header: {name: X-Who, defaultValue: nobody}}, \
+                home: {environment: {name: TAUT_TEST_NEVER_SET, defaultValue: here}}}";
+    let traced = Traced::start(address, protocol, provider, &telemetry(100.0, tags)).await;
+    let answer = get_with(traced.client.address(), "orders:8080", "/a?b=c", &[("x-who", "me")]).await;
+    assert_eq!(answer.app(), "v1", "{provider}");
+    let (one, other) = (next(heard).await, next(heard).await);
+    let (client, server) = if one.kind == "CLIENT" { (one, other) } else { (other, one) };
+    assert_eq!((client.kind, server.kind), ("CLIENT", "SERVER"));
+    assert_eq!((&client.parent, server.parent.as_ref()), (&None, Some(&client.id)), "{provider}");
+    assert_eq!(client.trace, server.trace);
+    // What the client asked for is the same everywhere, whatever is around it between the two.
+    assert_eq!(client.tags["http.url"], "http://orders:8080/a?b=c");
+    assert_eq!(server.tags["http.url"], client.tags["http.url"]);
+    for (span, service, cluster) in [
+        (&client, "frontend.shop", "outbound|8080||orders.shop.svc.cluster.local"),
+        (&server, "orders.shop", "inbound|8080||"),
+    ] {
+        assert_eq!(
+            (span.service.as_str(), span.name.as_str(), span.failed),
+            (service, "orders.shop.svc.cluster.local:8080/*", false)
+        );
+        let tags: Vec<(&str, &str)> = vec![
+            ("component", "proxy"),
+            ("http.method", "GET"),
+            ("http.protocol", "HTTP/1.1"),
+            ("http.status_code", "200"),
+            ("response_flags", "-"),
+            ("upstream_cluster.name", cluster),
+            ("istio.namespace", "shop"),
+            ("istio.canonical_service", service.strip_suffix(".shop").unwrap()),
+            ("istio.mesh_id", "cluster.local"),
+            ("env", "test"),
+            ("who", "me"),
+            ("home", "here"),
+            ("request_size", "0"),
+        ];
+        for (name, value) in tags {
+            assert_eq!(span.tags.get(name).map(String::as_str), Some(value), "{provider} {name}");
+        }
+    }
+    // The application is told of the server's span, so that what it asks for is below that.
+    let body = answer.body;
+    let header =
+        |name: &str| body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).map(str::to_owned);
+    if provider == ZIPKIN {
+        assert_eq!(header("x-b3-traceid").as_deref(), Some(server.trace.as_str()));
+        assert_eq!(header("x-b3-spanid").as_deref(), Some(server.id.as_str()));
+        assert_eq!(header("x-b3-parentspanid").as_deref(), Some(client.id.as_str()));
+        assert_eq!((header("x-b3-sampled").as_deref(), header("traceparent")), (Some("1"), None));
+    } else {
+        assert_eq!(header("traceparent"), Some(format!("00-{}-{}-01", server.trace, server.id)));
+        assert_eq!(header("x-b3-traceid"), None);
+    }
+    assert_eq!(header("x-request-id").unwrap().as_bytes()[14], b'9', "the id says that it is sampled");
+    assert_eq!(traced.app.asked(), 1);
+    traced.client.proxy.drain().await;
+    assert_eq!((traced.counter("taut_spans_total").await, traced.counter("taut_span_drops_total").await), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
