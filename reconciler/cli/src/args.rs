@@ -1,4 +1,6 @@
 //! The command line.
+//!
+//! Groups of options that several commands take have plain comments: docs would become those of the commands.
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -25,6 +27,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)] // a sidecar holds no memory for what other commands take
 pub(crate) enum Command {
     /// Say what is wrong with a mesh
     Check(Check),
@@ -111,7 +114,7 @@ pub(crate) enum FailOn {
     Error,
 }
 
-/// What every command that reads a mesh takes.
+// What every command that reads a mesh takes.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct MeshArgs {
     /// The namespace of objects that name none; may be empty
@@ -133,7 +136,7 @@ fn unsupported_kind(kind: &str) -> Result<String, String> {
     }
 }
 
-/// What holds for a whole mesh, in files of their own.
+// What holds for a whole mesh, in files of their own.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct MeshFiles {
     /// A file with MeshConfig
@@ -254,7 +257,7 @@ fn nameserver(text: &str) -> Result<SocketAddr, String> {
 /// Where the reconciler of this machine keeps its state, and its control socket.
 const RECONCILER_STATE: &str = "taut-reconciler";
 
-/// How the commands that ask the reconciler find it.
+// How the commands that ask the reconciler find it.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Reach {
     /// The reconciler's state folder, where its control socket is
@@ -313,7 +316,7 @@ pub(crate) struct Rollback {
     pub(crate) order: Order,
 }
 
-/// How a process comes to its identity.
+// How a process comes to its identity.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct IdentityArgs {
     /// The certificate authority: HOST:PORT, or @FILE that holds it
@@ -497,7 +500,7 @@ pub(crate) struct Proxy {
     pub(crate) until_stdin_closes: bool,
 }
 
-/// Capture, by the names of Istio's own tool.
+// Capture, by the names of Istio's own tool.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct CaptureArgs {
     /// Let the kernel send all connections of this network namespace through the proxy, both ways, until it ends
