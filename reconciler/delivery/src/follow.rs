@@ -21,7 +21,7 @@ use tonic::Streaming;
 use crate::folder::{Folder, FolderError};
 use crate::limits::{MESSAGE_BYTES_MAX, PING_INTERVAL, PING_TIMEOUT, WINDOW_BYTES};
 use crate::message::{CertificateReport, MemberKind, Refused, ToMember};
-use crate::subscriber::{Facts, Input, Output, Session};
+use crate::subscriber::{Facts, Input, Output, Session, Told};
 use crate::wire::{from_member, proto, read_to_member};
 use crate::worker::{Job, Worker};
 
@@ -72,8 +72,8 @@ pub struct MemberConfig {
     pub state: PathBuf,
     /// Where it answers, if it does. A change is reported at once.
     pub endpoint: watch::Receiver<Option<Endpoint>>,
-    /// Becomes true when it has said that it is leaving, and everybody who may send it requests has taken note.
-    pub deregistered: watch::Sender<bool>,
+    /// Tells who knows what `endpoint` says.
+    pub told: watch::Sender<Told>,
 }
 
 /// Why a member cannot go on, or a publisher cannot serve.
@@ -101,7 +101,7 @@ pub async fn follow<R: Runner, C: Connect>(
     connect: C,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), DeliveryError> {
-    let MemberConfig { name, kind, state, endpoint: mut endpoints, deregistered } = config;
+    let MemberConfig { name, kind, state, endpoint: mut endpoints, told } = config;
     let connect = Arc::new(connect);
     let (jobs, queue) = mpsc::unbounded_channel(); // bounded by the session, which has one job of a kind under way
     let (finished, mut done) = mpsc::unbounded_channel();
@@ -163,7 +163,7 @@ pub async fn follow<R: Runner, C: Connect>(
                 break 'life;
             }
         }
-        deregistered.send_if_modified(|known| std::mem::replace(known, session.is_deregistered()) != *known);
+        told.send_if_modified(|told| std::mem::replace(told, session.told()) != *told);
     }
     drop(jobs);
     Ok(working.await?)

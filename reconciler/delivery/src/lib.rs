@@ -37,4 +37,5 @@ pub use message::{
 };
 pub use part::{Assembled, NoPart, Part, assemble, contents};
 pub use serve::{Arrival, ConnectionId, Outbox, serve};
+pub use subscriber::Told;
 pub use worker::stand_back;

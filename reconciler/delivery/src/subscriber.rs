@@ -116,6 +116,17 @@ pub enum Output {
     Stop,
 }
 
+/// Who has been told by a member that it is leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nobody: there is no connection.
+    Nobody,
+    /// The publisher, which tells others.
+    Publisher,
+    /// Everybody who may send it requests, and has taken note.
+    All,
+}
+
 /// What a member knows of itself.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -216,10 +227,14 @@ impl Session {
         self.facts.running
     }
 
-    /// Whether it is leaving and everybody who may send it requests has taken note.
+    /// Who knows where it answers, and that it is leaving if it is.
     #[must_use]
-    pub fn is_deregistered(&self) -> bool {
-        self.deregistered
+    pub fn told(&self) -> Told {
+        match self.link {
+            _ if self.deregistered => Told::All,
+            Link::Up { .. } => Told::Publisher,
+            Link::Down { .. } | Link::Connecting { .. } | Link::Leaving { .. } => Told::Nobody,
+        }
     }
 
     /// When it wants to be told the time next.

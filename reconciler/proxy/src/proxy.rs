@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use taut_delivery::{Connect, MemberConfig, MemberKind, follow};
+use taut_delivery::{Connect, MemberConfig, MemberKind, Told, follow};
 use taut_identity::LiveIdentity;
 use taut_snapshot::endpoint::EndpointPort;
 use taut_snapshot::object::MtlsMode;
@@ -38,6 +38,9 @@ const SWEEPS_PER_IDLE: u32 = 10;
 /// How long a proxy that is leaving waits until others know, within its deadline: more than a reconciler needs that is just
 /// being started again ([`follow`] asks for it every 5 s), and little enough for what supervises processes.
 const KNOWN_MAX: Duration = Duration::from_secs(10);
+
+/// How long it waits for a connection to tell them by: there is one in a moment, or everything is being stopped.
+const UNTOLD_MAX: Duration = Duration::from_secs(2);
 
 /// How long connections that are cut may take to notice.
 const CUT_MAX: Duration = Duration::from_secs(1);
@@ -81,13 +84,13 @@ pub async fn run<C: Connect>(
 ) -> Result<(), ProxyError> {
     let proxy = Proxy::start(config, identity)?;
     ready(proxy.addresses());
-    let (deregistered, mut known) = watch::channel(false);
+    let (telling, told) = watch::channel(Told::Nobody);
     let member = MemberConfig {
         name: proxy.name.clone(),
         kind: MemberKind::Proxy { workload: proxy.workload.clone() },
         state: following.state,
         endpoint: proxy.endpoint(),
-        deregistered,
+        told: telling,
     };
     let (stop, stopped) = watch::channel(false);
     let mut follow = std::pin::pin!(follow(member, proxy.clone(), following.connect, stopped));
@@ -109,10 +112,26 @@ pub async fn run<C: Connect>(
     // It goes on following, so that others hear that it is leaving.
     tokio::select! {
         ended = &mut follow => return Ok(ended?),
-        () = proxy.drain_when(async { drop(known.wait_for(|known| *known).await) }) => {}
+        () = proxy.drain_when(others_know(told)) => {}
     }
     stop.send_replace(true);
     Ok(follow.await?)
+}
+
+/// Waits until others know that it is leaving, or will not hear of it.
+async fn others_know(mut told: watch::Receiver<Told>) {
+    loop {
+        let now = *told.borrow_and_update();
+        let most = match now {
+            Told::All => return,
+            Told::Publisher => KNOWN_MAX,
+            Told::Nobody => UNTOLD_MAX,
+        };
+        if !matches!(timeout(most, told.changed()).await, Ok(Ok(()))) {
+            tracing::warn!("not everybody is known to have taken note that it stops: their next requests may fail");
+            return;
+        }
+    }
 }
 
 impl Proxy {
@@ -227,8 +246,8 @@ impl Proxy {
         self.report_endpoint();
         sleep(self.drain.notice).await;
         let has_others = self.endpoint.borrow().is_some();
-        if has_others && timeout(KNOWN_MAX.min(self.drain.deadline), others_know).await.is_err() {
-            tracing::warn!("not everybody is known to have taken note that it stops: their next requests may fail");
+        if has_others {
+            let _ = timeout(KNOWN_MAX.min(self.drain.deadline), others_know).await;
         }
         let deadline = tokio::time::Instant::now() + self.drain.deadline;
         for (drain, for_others) in [(&drains.others, true), (&drains.own, false)] {

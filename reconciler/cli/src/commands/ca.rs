@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 use taut_ca::{Issuer, SYSTEM_NAMESPACE, TokenState, create_token, list_tokens, serve};
-use taut_delivery::{CertificateReport, MemberConfig, MemberKind, Refused, Runner, follow};
+use taut_delivery::{CertificateReport, MemberConfig, MemberKind, Refused, Runner, Told, follow};
 use taut_identity::{LiveIdentity, SpiffeId};
 use taut_snapshot::format::codec::Link;
 use taut_snapshot::object::{Authority, Root};
@@ -51,7 +51,7 @@ async fn authority(
         kind: MemberKind::Authority,
         state: args.state.join("snapshots"),
         endpoint,
-        deregistered: watch::Sender::new(false),
+        told: watch::Sender::new(Told::Nobody),
     };
     let connect = ToReconciler::new(reconciler, &identity)?;
     let following = follow(member, Arc::new(InFleet { issuer, identity }), connect, shutdown);

@@ -238,13 +238,17 @@ impl Fleet {
 
     /// Ends everything, the ones that others depend on last.
     pub(super) async fn end(&mut self) {
-        let mut ending: Vec<Child> = std::mem::take(&mut self.running).into_values().collect();
-        for child in &mut ending {
-            drop(child.stdin.take());
-        }
-        for mut child in ending {
-            if timeout(END_MAX, child.wait()).await.is_err() {
-                let _ = child.kill().await;
+        let (last, first): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.running).into_iter().partition(|(name, _)| ["reconciler", "ca"].contains(name));
+        for ending in [first, last] {
+            let mut ending: Vec<Child> = ending.into_iter().map(|(_, child)| child).collect();
+            for child in &mut ending {
+                drop(child.stdin.take());
+            }
+            for mut child in ending {
+                if timeout(END_MAX, child.wait()).await.is_err() {
+                    let _ = child.kill().await;
+                }
             }
         }
     }

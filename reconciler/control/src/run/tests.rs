@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use taut_delivery::simulation::{endpoint, mesh};
-use taut_delivery::{CertificateReport, Connect, MemberConfig, MemberKind, Refused, Runner, Running, follow, serve};
+use taut_delivery::{
+    CertificateReport, Connect, MemberConfig, MemberKind, Refused, Runner, Running, Told, follow, serve,
+};
 use taut_snapshot::{Digest, Endpoint, EndpointSet, Objects, Snapshot, SourceMap};
 use tokio::io::DuplexStream;
 use tokio::sync::{oneshot, watch};
@@ -144,9 +146,8 @@ impl Reconciler {
         let (stop, stopped) = watch::channel(false);
         let (place, places) = watch::channel(Some(endpoint(name, namespace, name, 1)));
         let kind = MemberKind::Proxy { workload: workload.to_owned() };
-        let deregistered = watch::Sender::new(false);
-        let config =
-            MemberConfig { name: format!("{name}-1"), kind, state: state.to_owned(), endpoint: places, deregistered };
+        let told = watch::Sender::new(Told::Nobody);
+        let config = MemberConfig { name: format!("{name}-1"), kind, state: state.to_owned(), endpoint: places, told };
         let life = tokio::spawn(follow(config, Arc::clone(&runner), wires, stopped));
         Member { runner, stop, _place: place, life }
     }

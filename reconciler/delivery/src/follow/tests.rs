@@ -162,9 +162,8 @@ fn member(state: &std::path::Path, wires: Wires, runner: Notebook) -> Member {
     let runner = Arc::new(runner);
     let (stop, stopped) = watch::channel(false);
     let (place, endpoint) = watch::channel(None);
-    let deregistered = watch::Sender::new(false);
-    let config =
-        MemberConfig { name: "cart-1".to_owned(), kind: kind(), state: state.to_owned(), endpoint, deregistered };
+    let told = watch::Sender::new(Told::Nobody);
+    let config = MemberConfig { name: "cart-1".to_owned(), kind: kind(), state: state.to_owned(), endpoint, told };
     let life = tokio::spawn(follow(config, Arc::clone(&runner), wires, stopped));
     Member { runner, stop, endpoint: place, life }
 }

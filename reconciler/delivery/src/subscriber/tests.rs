@@ -333,14 +333,15 @@ fn it_is_deregistered_when_it_leaves_and_is_told_so() {
     let at = |draining| Input::Endpoint(Some(Endpoint { draining, ..endpoint("cart-1", "shop", "cart", 1) }));
     let told = || Input::Received(ToMember::Deregistered);
     session.handle(ms(0), Input::Tick);
+    assert_eq!(session.told(), Told::Nobody);
     session.handle(ms(1), Input::Connected);
     session.handle(ms(2), at(false));
     session.handle(ms(3), told());
-    assert!(!session.is_deregistered(), "it is not leaving");
+    assert_eq!(session.told(), Told::Publisher, "it is not leaving");
     session.handle(ms(4), at(true));
-    assert!(!session.is_deregistered(), "nobody has said so");
+    assert_eq!(session.told(), Told::Publisher, "nobody has said more");
     session.handle(ms(5), told());
-    assert!(session.is_deregistered());
+    assert_eq!(session.told(), Told::All);
 }
 
 #[test]
