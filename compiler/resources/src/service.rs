@@ -35,11 +35,11 @@ keyword! {
     /// Which endpoints are preferred.
     pub enum TrafficDistribution {
         /// Those of the client's zone.
-        PreferClose = "PreferClose", refused("all endpoints count alike: take it away");
+        PreferClose = "PreferClose";
         /// Those of the client's zone.
-        PreferSameZone = "PreferSameZone", refused("all endpoints count alike: take it away");
+        PreferSameZone = "PreferSameZone";
         /// Those of the client's node.
-        PreferSameNode = "PreferSameNode", refused("all endpoints count alike: take it away");
+        PreferSameNode = "PreferSameNode";
     }
 }
 

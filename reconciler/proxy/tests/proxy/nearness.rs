@@ -2,6 +2,7 @@
 
 use taut_delivery::Runner as _;
 use taut_proxy::{ProxyConfig, Role};
+use taut_snapshot::Endpoint;
 
 use crate::client::get;
 use crate::fixture::*;
@@ -98,4 +99,33 @@ async fn places_have_the_shares_that_are_written() {
     let (proxy, _apps) = calling(&places, "{}", shares).await;
     let counts = answers(&proxy, &["near", "next", "far"]).await;
     assert!(65 <= counts[0] && 5 <= counts[1] && counts[2] == 0, "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_says_that_near_ones_are_preferred() {
+    let (near, next) = (App::start("near").await, App::start("next").await);
+    let at = |name: &str, app: &App, locality: &str| Endpoint {
+        locality: locality.into(),
+        ..endpoint(name, "v1", app.address)
+    };
+    let endpoints = [at("orders-1", &near, "eu/a/2"), at("orders-2", &next, "eu/b/1")];
+    let said = "metadata: {name: orders, namespace: shop}\nspec:\n";
+    for (service, prefers) in [
+        (format!("{said}  trafficDistribution: PreferClose\n"), true),
+        (format!("{said}  trafficDistribution: PreferSameZone\n"), true),
+        (said.replace("shop}", "shop, annotations: {networking.istio.io/traffic-distribution: PreferClose}}"), true),
+        (said.to_owned(), false),
+    ] {
+        let roles = [Role::Outbound { port: PORT }];
+        let here = ProxyConfig { locality: Some("eu/a/1".to_owned()), ..config("frontend", &roles) };
+        let proxy = Running::start_with(here, Issuer::new().identity("frontend"));
+        proxy.activate_mesh(&crate::mesh::SHOP.replacen(said, &service, 1));
+        proxy.endpoints(endpoints.to_vec());
+        let mut counts = [0, 0];
+        for _ in 0..50 {
+            let app = get(proxy.address(), "orders", "/").await;
+            counts[usize::from(app.app() == "next")] += 1;
+        }
+        assert_eq!(counts == [50, 0], prefers, "{service}: {counts:?}");
+    }
 }
