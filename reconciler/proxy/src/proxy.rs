@@ -118,18 +118,17 @@ pub async fn run<C: Connect>(
     Ok(follow.await?)
 }
 
-/// Waits until others know that it is leaving, or will not hear of it.
-async fn others_know(mut told: watch::Receiver<Told>) {
+/// Waits until others know that it is leaving: true, unless there is nobody to tell them.
+async fn others_know(mut told: watch::Receiver<Told>) -> bool {
     loop {
         let now = *told.borrow_and_update();
-        let most = match now {
-            Told::All => return,
-            Told::Publisher => KNOWN_MAX,
-            Told::Nobody => UNTOLD_MAX,
+        let goes_on = match now {
+            Told::All => return true,
+            Told::Publisher => told.changed().await.is_ok(),
+            Told::Nobody => matches!(timeout(UNTOLD_MAX, told.changed()).await, Ok(Ok(()))),
         };
-        if !matches!(timeout(most, told.changed()).await, Ok(Ok(()))) {
-            tracing::warn!("not everybody is known to have taken note that it stops: their next requests may fail");
-            return;
+        if !goes_on {
+            return false;
         }
     }
 }
@@ -234,20 +233,20 @@ impl Proxy {
 
     /// Stops without losing a request, when nobody can say whether others know: after the notice they are taken to.
     pub async fn drain(&self) {
-        self.drain_when(std::future::ready(())).await;
+        self.drain_when(std::future::ready(true)).await;
     }
 
     /// Stops without losing a request: says that it is leaving, waits until others know, takes no more connections of theirs,
     /// and lets what is under way end. Then the same for what the application asks of others, which it may have needed to
     /// answer them. What has not ended by the deadline is cut.
-    pub async fn drain_when(&self, others_know: impl Future<Output = ()>) {
+    pub async fn drain_when(&self, others_know: impl Future<Output = bool>) {
         let drains = &self.shared.drains;
         drains.others.advance(Stage::Leaving);
         self.report_endpoint();
         sleep(self.drain.notice).await;
         let has_others = self.endpoint.borrow().is_some();
-        if has_others {
-            let _ = timeout(KNOWN_MAX.min(self.drain.deadline), others_know).await;
+        if has_others && !matches!(timeout(KNOWN_MAX.min(self.drain.deadline), others_know).await, Ok(true)) {
+            tracing::warn!("not everybody is known to have taken note that it stops: their next requests may fail");
         }
         let deadline = tokio::time::Instant::now() + self.drain.deadline;
         for (drain, for_others) in [(&drains.others, true), (&drains.own, false)] {

@@ -302,8 +302,12 @@ fn labels(subset: &Subset) -> Vec<(Text, Text)> {
 }
 
 fn alias(host: &Text, port: &ServicePort) -> Vec<DnsName> {
-    let host = host.to_ascii_lowercase().into();
-    vec![DnsName { host, port: port.number, weight: 1, locality: Text::default(), single: false }]
+    vec![name(host.to_ascii_lowercase().into(), port.number, false)]
+}
+
+/// A name of which nothing else is said.
+fn name(host: Text, port: u16, single: bool) -> DnsName {
+    DnsName { host, port, weight: 1, locality: Text::default(), single }
 }
 
 fn endpoints(service: &Service<'_>, port: &ServicePort) -> EndpointSource {
@@ -348,18 +352,12 @@ fn names(
     // §6.2: with `DNS_ROUND_ROBIN`, the first address of the newest answer is where new connections go.
     let single = entry.resolution.as_ref().is_some_and(|it| it.value == Resolution::DnsRoundRobin);
     if entry.endpoints.is_empty() {
-        return vec![DnsName {
-            host: service.host.clone(),
-            port: target,
-            weight: 1,
-            locality: Text::default(),
-            single,
-        }];
+        return vec![name(service.host.clone(), target, single)];
     }
     let in_subset = |endpoint: &&taut_resources::WorkloadEntry| {
         subset.is_none_or(|subset| subset.labels.iter().all(|(name, value)| endpoint.labels.get(name) == Some(value)))
     };
-    let name = |endpoint: &taut_resources::WorkloadEntry| {
+    let of = |endpoint: &taut_resources::WorkloadEntry| {
         let own = endpoint.ports.0.iter().find(|(name, _)| name.value == port.name).map(|(_, number)| number.0);
         Some(DnsName {
             host: endpoint.address.as_ref()?.to_ascii_lowercase().into(),
@@ -369,7 +367,7 @@ fn names(
             single,
         })
     };
-    let mut names: Vec<DnsName> = entry.endpoints.iter().filter(in_subset).filter_map(name).collect();
+    let mut names: Vec<DnsName> = entry.endpoints.iter().filter(in_subset).filter_map(of).collect();
     names.sort();
     names
 }

@@ -60,7 +60,7 @@ impl Control {
         let known = |name: &String| {
             let others =
                 self.members.iter().filter(|(other, it)| *other != name && it.known.kind != MemberKind::Authority);
-            others.into_iter().all(|(_, other)| match other.presence() {
+            others.map(|(_, other)| other).all(|other| match other.presence() {
                 Presence::Live => other.session.avoids(name),
                 // It may be serving all the same, with what it was told last.
                 Presence::Awaited(_) => false,

@@ -68,8 +68,8 @@ pub(super) fn answer(question: &[u8], family: Family, bytes: &[u8]) -> Option<Sa
     }
 }
 
-/// The addresses of the name that the question's leads to, in the answer's order. Each alias on the way is good for its own time, and the shortest
-/// counts, as in Envoy.
+/// The addresses of the name that the question's leads to, in the answer's order. Each alias on the way is good for its own
+/// time, and the shortest counts, as in Envoy.
 fn addresses(answer: &Message<&[u8]>, family: Family) -> Option<Said> {
     let name = answer.canonical_name()?;
     let section = answer.answer().ok()?;

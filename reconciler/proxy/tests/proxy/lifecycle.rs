@@ -177,7 +177,11 @@ async fn whoever_leaves_is_there_until_others_know() {
     let (sidecar, _own) = Running::serving_noticed(Duration::ZERO).await;
     let (proxy, known) = (sidecar.proxy.clone(), Arc::new(tokio::sync::Notify::new()));
     let told = known.clone();
-    let drained = tokio::spawn(async move { proxy.drain_when(told.notified()).await });
+    let others_know = async move {
+        told.notified().await;
+        true
+    };
+    let drained = tokio::spawn(async move { proxy.drain_when(others_know).await });
     let mut endpoint = sidecar.proxy.endpoint();
     endpoint.wait_for(|endpoint| endpoint.as_ref().is_some_and(|endpoint| endpoint.draining)).await.unwrap();
     for _ in 0..20 {

@@ -6,6 +6,7 @@ mod client;
 mod fixture;
 mod making;
 mod mesh;
+mod peers;
 mod server;
 
 mod abuse;

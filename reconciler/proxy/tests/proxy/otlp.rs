@@ -3,13 +3,14 @@
 //! It comes from PyPI, once, into the build folder. Where there is no `python3` with `venv`, or no way to it, the test says so and
 //! holds nothing.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::capturing::skipped;
+use crate::peers::{Peer, installed, run};
 use crate::tracing::{GRPC, HTTP, grpc_collector, one_request_is_parent_and_child};
 
 const VERSION: &str = "0.0.1a15";
@@ -20,53 +21,28 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often other ports are taken: somebody may take one between its being found and its being used.
 const ATTEMPTS: usize = 5;
 
-/// A collector that ends with the test.
+/// A collector.
 struct Collector {
-    child: Child,
+    process: Peer,
     grpc: SocketAddr,
     http: SocketAddr,
     _folder: tempfile::TempDir,
 }
 
-impl Drop for Collector {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The program, installed if it is not there yet, by whoever holds the lock.
+/// The program, installed if it is not there yet.
 ///
 /// # Errors
 /// If it is not to be had: why.
 fn program() -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("peers");
-    fs::create_dir_all(&folder).unwrap();
-    let lock = File::create(folder.join("rotel.lock")).unwrap();
-    lock.lock().unwrap();
-    let home = folder.join(format!("rotel-{VERSION}"));
-    if !home.exists() {
-        let partial = folder.join("rotel.partial");
-        let _ = fs::remove_dir_all(&partial);
-        run("python3".as_ref(), &["-m", "venv", &partial.to_string_lossy()])?;
+    let home = installed(&format!("rotel-{VERSION}"), |folder| {
+        run("python3".as_ref(), &["-m", "venv", &folder.to_string_lossy()])?;
         let wanted = format!("rotel=={VERSION}");
         let quiet = ["install", "--quiet", "--disable-pip-version-check", "--no-input", "--only-binary=:all:"];
-        run(&partial.join("bin/pip"), &[&quiet[..], &[&wanted]].concat())?;
-        fs::rename(&partial, &home).unwrap();
-    }
+        run(&folder.join("bin/pip"), &[&quiet[..], &[&wanted]].concat())
+    })?;
     let versions = fs::read_dir(home.join("lib")).unwrap();
     let mut places = versions.map(|entry| entry.unwrap().path().join("site-packages/rotel/rotel-agent"));
     places.find(|path| path.exists()).ok_or_else(|| "whose package brings no program".to_owned())
-}
-
-fn run(program: &Path, arguments: &[&str]) -> Result<(), String> {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
-    let why = match output {
-        Ok(output) if output.status.success() => return Ok(()),
-        Ok(output) => String::from_utf8_lossy(&output.stderr).lines().last().unwrap_or_default().to_owned(),
-        Err(error) => error.to_string(),
-    };
-    Err(format!("which `{} {}` could not get: {why}", program.display(), arguments.join(" ")))
 }
 
 /// One that passes on what it is told.
@@ -87,9 +63,9 @@ fn start(to: SocketAddr) -> Result<Collector, String> {
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| format!("which does not run here: {error}"))?;
-        let mut collector = Collector { child, grpc, http, _folder: folder };
+        let mut collector = Collector { process: Peer(child), grpc, http, _folder: folder };
         let began = Instant::now();
-        while collector.child.try_wait().unwrap().is_none() {
+        while collector.process.0.try_wait().unwrap().is_none() {
             if [grpc, http].iter().all(|at| TcpStream::connect(at).is_ok()) {
                 return Ok(collector);
             }

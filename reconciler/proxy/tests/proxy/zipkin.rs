@@ -3,11 +3,10 @@
 //! It comes from Maven Central, once, into the build folder. Where there is no `java` or `mvn`, or no way to it, the test says so
 //! and holds nothing.
 
-use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +14,7 @@ use serde_json::Value;
 
 use crate::capturing::skipped;
 use crate::client::{get, get_with};
+use crate::peers::{Peer, installed, run};
 use crate::tracing::{Traced, ZIPKIN, telemetry};
 
 /// The newest that is on Maven Central and runs on Java 17, which Debian has.
@@ -26,20 +26,13 @@ const OVERRIDE: &str = "TAUT_ZIPKIN";
 /// Whoever takes longer than this is stuck, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A server that ends with the test.
+/// A server.
 struct Zipkin {
-    child: Child,
+    _process: Peer,
     address: SocketAddr,
 }
 
-impl Drop for Zipkin {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The jar, installed if it is not there yet, by whoever holds the lock.
+/// The jar, installed if it is not there yet.
 ///
 /// # Errors
 /// If it is not to be had: why.
@@ -47,32 +40,12 @@ fn jar() -> Result<PathBuf, String> {
     if let Some(path) = std::env::var_os(OVERRIDE) {
         return Ok(path.into());
     }
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("peers");
-    fs::create_dir_all(&folder).unwrap();
-    let lock = File::create(folder.join("zipkin.lock")).unwrap();
-    lock.lock().unwrap();
-    let name = format!("zipkin-server-{VERSION}-exec.jar");
-    let home = folder.join(&name);
-    if !home.exists() {
-        let partial = folder.join("zipkin.partial");
-        let got = Command::new("mvn")
-            .args(["--quiet", "--batch-mode", "dependency:copy"])
-            .arg(format!("-Dartifact=io.zipkin:zipkin-server:{VERSION}:jar:exec"))
-            .arg(format!("-DoutputDirectory={}", partial.display()))
-            .stdin(Stdio::null())
-            .output();
-        match got {
-            Ok(output) if output.status.success() => fs::rename(partial.join(&name), &home).unwrap(),
-            Ok(output) => {
-                let said = [output.stdout, output.stderr].concat();
-                let said =
-                    String::from_utf8_lossy(&said).lines().find(|line| line.contains("ERROR")).map(str::to_owned);
-                return Err(format!("which `mvn` could not get: {}", said.unwrap_or_default()));
-            }
-            Err(error) => return Err(format!("which is got with `mvn`: {error}")),
-        }
-    }
-    Ok(home)
+    let home = installed(&format!("zipkin-{VERSION}"), |folder| {
+        let artifact = format!("-Dartifact=io.zipkin:zipkin-server:{VERSION}:jar:exec");
+        let into = format!("-DoutputDirectory={}", folder.display());
+        run("mvn".as_ref(), &["--quiet", "--batch-mode", "dependency:copy", &artifact, &into])
+    })?;
+    Ok(home.join(format!("zipkin-server-{VERSION}-exec.jar")))
 }
 
 fn start() -> Result<Zipkin, String> {
@@ -93,7 +66,7 @@ fn start() -> Result<Zipkin, String> {
         // Whatever it says later is read as well, or it would block when the pipe is full.
         BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)));
     });
-    let mut zipkin = Zipkin { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+    let mut zipkin = Zipkin { _process: Peer(child), address: SocketAddr::from(([127, 0, 0, 1], 0)) };
     let (began, mut said) = (Instant::now(), Vec::new());
     while zipkin.address.port() == 0 {
         let left = PATIENCE.saturating_sub(began.elapsed());
