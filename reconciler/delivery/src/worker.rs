@@ -159,7 +159,8 @@ impl<R: Runner, F: Files> Worker<R, F> {
     }
 }
 
-/// Lets the threads that serve go first. On Linux, a priority is one thread's alone.
+/// Lets the threads that serve go first. On Linux a priority is one thread's alone, and that of the threads it starts from
+/// then on.
 pub fn stand_back() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, STANDS_BACK) {

@@ -193,7 +193,7 @@ impl Proxy {
             workers: workers.get(),
             trusted_proxies,
             locality: locality.map(Text::from),
-            log: access_log.map(Log::start).transpose().map_err(ProxyError::Workers)?,
+            log: access_log.map(|log| Log::start(log, None)).transpose().map_err(ProxyError::Workers)?,
             writers: Default::default(),
             reports: Default::default(),
             began: Instant::now(),

@@ -103,6 +103,7 @@ impl Workers {
                 draws: Draws::new(seed.rotate_left(index as u32 * 7) ^ index as u64),
             });
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            shared.writers.start_from(runtime.handle());
             let (listen, tasks) = unbounded_channel();
             let serve = work(worker.clone(), tasks);
             thread::Builder::new().name(format!("worker-{index}")).spawn(move || runtime.block_on(serve))?;

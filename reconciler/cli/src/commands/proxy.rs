@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
+use taut_delivery::stand_back;
 use taut_proxy::capture::{put_up, take_down};
 use taut_proxy::{
     AccessLog, Addresses, Bind, DrainConfig, Following, Patience, ProxyConfig, Refresh, Role, run as run_proxy,
@@ -129,6 +130,8 @@ async fn proxy(args: Proxy, output: &mut Output, shutdown: watch::Receiver<bool>
     });
     let mut failed = None;
     let ready = |addresses: &Addresses| {
+        // The workers have begun. This thread receives snapshots, and answers whoever looks: requests go first.
+        stand_back();
         // Not before it listens, or connections of the meantime would go nowhere.
         failed = captured.as_ref().and_then(|captured| put_up(captured).err());
         match failed {

@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::OpenOptions;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::{HeaderMap, HeaderName};
 use taut_snapshot::Text;
 use taut_snapshot::object::{FilterAttribute, FilterStep, HeaderNames, LogFile, LogFormat, LogItem, LogPiece, Told};
+use tokio::runtime::Handle;
 
 use super::filter::holds;
 use super::log::{Entry, Log};
@@ -23,9 +24,16 @@ use crate::worker::Shared;
 #[derive(Default)]
 pub(crate) struct Writers {
     by_path: Mutex<BTreeMap<Text, Arc<Log>>>,
+    /// Runs on a thread that serves, from which they are started.
+    serving: OnceLock<Handle>,
 }
 
 impl Writers {
+    /// From now on they are started from a thread of this runtime, which serves.
+    pub(crate) fn start_from(&self, serving: &Handle) {
+        self.serving.get_or_init(|| serving.clone());
+    }
+
     /// The writer of a path.
     ///
     /// # Errors
@@ -42,7 +50,7 @@ impl Writers {
             path => Box::new(OpenOptions::new().create(true).append(true).open(path).map_err(failed)?),
         };
         let log = AccessLog { to, format: OwnFormat::Text, provenance: false };
-        let log = Arc::new(Log::start(log).map_err(failed)?);
+        let log = Arc::new(Log::start(log, self.serving.get()).map_err(failed)?);
         known.insert(path.clone(), log.clone());
         Ok(log)
     }

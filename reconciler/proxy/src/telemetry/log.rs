@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderValue, Version};
 use taut_snapshot::object::LogFormat;
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::runtime::Handle;
 
 use super::counters::Counter;
 use super::record::{Line, Record};
@@ -42,26 +42,24 @@ enum Message {
 }
 
 impl Log {
-    /// Starts the writer.
+    /// Starts the writer: from a thread of this runtime, if one is given. A thread has the priority of the one that starts
+    /// it, and whoever prepares a snapshot stands back.
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub(crate) fn start(log: AccessLog) -> io::Result<Log> {
+    pub(crate) fn start(log: AccessLog, from: Option<&Handle>) -> io::Result<Log> {
         let (queue, waiting) = sync_channel(WAITING_MAX);
         let start = move || {
             let writer = thread::Builder::new().name("access-log".to_owned());
             writer.spawn(move || write_all(log, &waiting)).map(drop)
         };
-        match Handle::try_current() {
-            // A thread has the priority of the one that starts it, and whoever prepares a snapshot stands back.
-            Ok(runtime) if runtime.runtime_flavor() == RuntimeFlavor::MultiThread => {
-                runtime.spawn(async move {
-                    if let Err(error) = start() {
-                        tracing::error!(%error, "there is no thread to write the access log, whose lines are dropped");
-                    }
-                });
-            }
-            _ => start()?,
+        match from {
+            None => start()?,
+            Some(runtime) => drop(runtime.spawn(async move {
+                if let Err(error) = start() {
+                    tracing::error!(%error, "there is no thread to write the access log, whose lines are dropped");
+                }
+            })),
         }
         Ok(Log { queue })
     }
@@ -322,7 +320,8 @@ pub(super) mod tests {
         }
         let kept = Kept::default();
         let log =
-            Log::start(AccessLog { to: Box::new(kept.clone()), format: OwnFormat::Text, provenance: false }).unwrap();
+            Log::start(AccessLog { to: Box::new(kept.clone()), format: OwnFormat::Text, provenance: false }, None)
+                .unwrap();
         let drops = Counter::default();
         for _ in 0..100 {
             log.write(Arc::new(entry()), None, &drops);
