@@ -69,6 +69,12 @@ impl Objects {
         digest
     }
 
+    /// Adds an object that came under a name, and says how many bytes it has; nothing if that is not their name.
+    pub fn insert_named(&mut self, name: Digest, bytes: Bytes) -> Option<usize> {
+        let length = bytes.len();
+        (Digest::of(&bytes) == name).then(|| self.by_digest.insert(name, bytes)).map(|_| length)
+    }
+
     /// Objects under names that were found in a file, sorted; reading checks them.
     pub(crate) fn unchecked(sorted: impl Iterator<Item = (Digest, Bytes)>) -> Objects {
         Objects { by_digest: sorted.collect(), scratch: Vec::new() }

@@ -110,6 +110,7 @@ pub async fn follow<R: Runner, C: Connect>(
     let booting = tokio::task::spawn_blocking(move || {
         let mut worker = Worker::new(runner, for_worker, Folder::open(&state)?);
         let (running, notes) = worker.boot();
+        worker.look();
         let inspection = worker.inspect();
         Ok::<_, FolderError>((worker, running, notes, inspection))
     });

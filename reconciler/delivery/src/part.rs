@@ -210,12 +210,11 @@ impl<F: Fn(Digest) -> Option<Bytes>> Walk<F> {
 
     /// Takes an object into the part; false if it is lacking. Bytes that do not fit their name are as good as none.
     fn take(&mut self, name: Digest) -> Result<bool, Refused> {
-        let Some(bytes) = (self.at_hand)(name).filter(|bytes| Digest::of(bytes) == name) else {
+        let Some(length) = (self.at_hand)(name).and_then(|bytes| self.objects.insert_named(name, bytes)) else {
             self.lacking.push(name);
             return Ok(false);
         };
-        self.bytes_sum += bytes.len();
-        self.objects.insert_bytes(bytes);
+        self.bytes_sum += length;
         if PART_OBJECTS_MAX < self.objects.len() || PART_BYTES_MAX < self.bytes_sum {
             return Err(Refused { object: None, why: "the part is larger than a member takes".to_owned() });
         }

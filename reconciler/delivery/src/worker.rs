@@ -11,14 +11,15 @@ use tokio::sync::mpsc;
 
 use crate::folder::{Files, Folder};
 use crate::follow::Runner;
-use crate::message::{MemberKind, Refused, Running};
+use crate::message::{Boots, MemberKind, Refused, Running};
 use crate::part::{Assembled, assemble};
 use crate::store::Store;
 use crate::subscriber::{Done, Finished, Inspection, Staged};
 
-/// How far the thread that does this stands back for those that serve (`nice(1)`). While they are busy it gets about a tenth
-/// of what each of them does, so that a large snapshot takes longer, and requests do not.
-const STANDS_BACK: i32 = 10;
+/// How far the thread that does this stands back for those that serve (`nice(1)`): as far as it goes without starving.
+/// While they are busy it gets a seventieth of what each of them does, so that a large snapshot takes longer, and requests do
+/// not: at 10, a tenth, a burst of requests that came meanwhile took half as long again.
+const STANDS_BACK: i32 = 19;
 
 /// Something to be done, in the order in which it comes.
 #[derive(Debug)]
@@ -41,12 +42,14 @@ pub(crate) struct Worker<R: Runner, F: Files = Folder> {
     kind: MemberKind,
     store: Store<F>,
     prepared: Option<(Digest, R::Prepared)>,
+    /// What would boot, as of the last look.
+    boots: Boots,
 }
 
 impl<R: Runner, F: Files> Worker<R, F> {
     pub(crate) fn new(runner: Arc<R>, kind: MemberKind, files: F) -> Worker<R, F> {
         let store = Store::open(files, kind.clone());
-        Worker { runner, kind, store, prepared: None }
+        Worker { runner, kind, store, prepared: None, boots: Boots::Nothing }
     }
 
     /// Runs what was active last. Says what is running then, and what went wrong.
@@ -81,6 +84,10 @@ impl<R: Runner, F: Files> Worker<R, F> {
         stand_back();
         while let Some(job) = jobs.blocking_recv() {
             let Some(work) = self.execute(job) else { continue };
+            // The rest changes nothing of what boots, and is to be over soon.
+            if matches!(work, Finished::Activate(..) | Finished::Inspect) {
+                self.look();
+            }
             if done.send(Done { work, inspection: self.inspect() }).is_err() {
                 break; // the shell is gone
             }
@@ -153,9 +160,14 @@ impl<R: Runner, F: Files> Worker<R, F> {
         Ok(())
     }
 
-    /// How things are on disk.
+    /// Looks what would boot now.
+    pub(crate) fn look(&mut self) {
+        self.boots = self.store.boots();
+    }
+
+    /// How things were on disk at the last look.
     pub(crate) fn inspect(&self) -> Inspection {
-        Inspection { boots: self.store.boots(), holds: self.store.holds(), certificate: self.runner.certificate() }
+        Inspection { boots: self.boots.clone(), holds: self.store.holds(), certificate: self.runner.certificate() }
     }
 }
 
