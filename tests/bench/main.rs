@@ -14,10 +14,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let quick = arguments.iter().any(|argument| argument == "--quick");
-    if let [first, folder] = arguments.as_slice()
+    if let [first, task, folder] = arguments.as_slice()
         && first == compile::ALONE
     {
-        compile::alone(folder.as_ref());
+        compile::alone(task, folder.as_ref());
         return ExitCode::SUCCESS;
     }
     let results = match arguments.first().map(String::as_str) {
