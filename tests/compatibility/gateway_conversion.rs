@@ -10,6 +10,7 @@ mod found;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use harness::root;
 use serde_json::{Value, json};
@@ -80,7 +81,7 @@ fn resources(input: &str, fixtures: &Value) -> Vec<Resource> {
         read_resource(document.tree.root(), FileId(0), "default", &mut problems, &mut outcomes);
     }
     let read = |outcome| match outcome {
-        Outcome::Read(resource) => Some(*resource),
+        Outcome::Read(resource) => Some(Arc::unwrap_or_clone(resource)),
         _ => None,
     };
     outcomes.into_iter().filter_map(read).filter(|it| is_served(it, fixtures)).collect()

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use taut_model::{Converted, Mesh, MeshWide, Settings, Whole};
 use taut_resources::{MeshConfig, Outcome, Resource};
@@ -148,7 +149,7 @@ pub(crate) fn compile_read(
 /// What the sources hold.
 #[derive(Default)]
 pub(crate) struct Sources {
-    pub(crate) resources: Vec<Resource>,
+    pub(crate) resources: Vec<Arc<Resource>>,
     pub(crate) wide: Held,
     /// What was made of the Gateway API and of Ingresses, once a mesh was asked for.
     converted: OnceCell<Converted>,
@@ -177,14 +178,14 @@ impl Sources {
 pub(crate) struct FileRead {
     pub(crate) documents: usize,
     pub(crate) foreign: usize,
-    pub(crate) resources: Vec<Resource>,
+    pub(crate) resources: Vec<Arc<Resource>>,
     wide: Wide,
     pub(crate) problems: Vec<Problem>,
 }
 
 impl FileRead {
     /// One that holds nothing but these.
-    pub(crate) fn plain(documents: usize, foreign: usize, resources: Vec<Resource>) -> FileRead {
+    pub(crate) fn plain(documents: usize, foreign: usize, resources: Vec<Arc<Resource>>) -> FileRead {
         FileRead { documents, foreign, resources, wide: Wide::new(), problems: Vec::new() }
     }
 
@@ -241,7 +242,7 @@ fn read_file(id: FileId, file: &SourceFile, options: &Options, second: Option<&S
     }
     for outcome in outcomes {
         match outcome {
-            Outcome::Read(resource) => resources.push(*resource),
+            Outcome::Read(resource) => resources.push(resource),
             Outcome::Foreign => foreign += 1,
             Outcome::Broken => {}
         }

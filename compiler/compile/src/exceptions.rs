@@ -7,6 +7,7 @@
 mod read;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use taut_resources::Resource;
 use taut_source::{Place, Problem, Rule, Severity, SourceSet, Stage, Subject, Text};
@@ -75,7 +76,7 @@ pub(crate) fn is_exceptions(name: &str) -> bool {
 pub(crate) fn apply(
     problems: Vec<Problem>,
     sources: &SourceSet,
-    resources: &[Resource],
+    resources: &[Arc<Resource>],
     now_s: Option<i64>,
 ) -> Vec<Problem> {
     const DAY_S: i64 = 24 * 60 * 60;
@@ -124,7 +125,7 @@ pub(crate) fn is_annotated(resource: &Resource) -> bool {
     resource.meta.annotations.get(ANNOTATION).is_some()
 }
 
-fn annotated(resources: &[Resource]) -> HashMap<(u32, &Subject), &Text> {
+fn annotated(resources: &[Arc<Resource>]) -> HashMap<(u32, &Subject), &Text> {
     let annotated = resources.iter().filter_map(|resource| {
         let codes = resource.meta.annotations.get(ANNOTATION)?;
         Some(((resource.file.0, &resource.subject), codes))

@@ -19,6 +19,7 @@ mod layers;
 mod meeting;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use taut_resources::Resource;
 use taut_source::{ContentId, FileId, Problems, SourceSet};
@@ -144,7 +145,7 @@ fn everything(before: Option<Before>, sources: &SourceSet, options: &Options) ->
 #[derive(Default)]
 struct Kept {
     files: HashMap<(std::sync::Arc<str>, ContentId), FileBefore>,
-    resources: Vec<Option<Resource>>,
+    resources: Vec<Option<Arc<Resource>>>,
 }
 
 impl Kept {
@@ -157,7 +158,12 @@ impl Kept {
     fn take(&mut self, name: &std::sync::Arc<str>, content: ContentId, id: FileId) -> Option<FileRead> {
         let known = self.files.remove(&(name.clone(), content))?;
         let resources = self.resources[known.from..known.from + known.len].iter_mut().filter_map(Option::take);
-        let resources = resources.map(|resource| Resource { file: id, ..resource }).collect();
-        Some(FileRead::plain(known.documents, known.foreign, resources))
+        let resources = resources.map(|mut resource| {
+            if resource.file != id {
+                Arc::make_mut(&mut resource).file = id;
+            }
+            resource
+        });
+        Some(FileRead::plain(known.documents, known.foreign, resources.collect()))
     }
 }

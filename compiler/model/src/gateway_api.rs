@@ -23,6 +23,7 @@ mod stream_route;
 mod tests;
 mod world;
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use taut_resources::gateway_api::ParentRef;
@@ -134,11 +135,12 @@ pub struct Converted {
 
 /// Converts what some resources hold.
 #[must_use]
-pub fn convert(resources: &[Resource], settings: &Settings) -> Converted {
-    if !resources.iter().any(is_converted) {
+pub fn convert(resources: &[impl Borrow<Resource>], settings: &Settings) -> Converted {
+    let resources: Vec<&Resource> = resources.iter().map(Borrow::borrow).collect();
+    if !resources.iter().copied().any(is_converted) {
         return Converted::default(); // as in most meshes
     }
-    convert_among(&resources.iter().collect::<Vec<_>>(), &BTreeSet::new(), settings)
+    convert_among(&resources, &BTreeSet::new(), settings)
 }
 
 /// Converts what a part of the resources of a mesh holds. `namespaces` are those of all of it.

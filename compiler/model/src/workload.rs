@@ -98,7 +98,7 @@ mod tests {
         }
         assert_eq!(problems, []);
         let read = |outcome| match outcome {
-            taut_resources::Outcome::Read(resource) => Some(*resource),
+            taut_resources::Outcome::Read(resource) => Some((*resource).clone()),
             _ => None,
         };
         let resources: Vec<_> = outcomes.into_iter().filter_map(read).collect();

@@ -4,6 +4,8 @@
 //! Invariant: an object of a mesh API group is read, or reported by name; one of another group that is not in the table
 //! of kinds is left alone and counted.
 
+use std::sync::Arc;
+
 use taut_source::{Data, FileId, Node, Problem, Subject, Text};
 
 use crate::kind::{Api, KINDS, Kind, Resource, Spec, Support};
@@ -16,7 +18,7 @@ use crate::rules;
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// It was read. What of it could not be is in the problems.
-    Read(Box<Resource>),
+    Read(Arc<Resource>),
     /// It was not usable at all; why is in the problems.
     Broken,
     /// It is none of the mesh's business.
@@ -123,7 +125,7 @@ fn read_object(
     }
     let resource = spec.zip(cx.subject.clone()).map(|(spec, subject)| {
         let reported = Reported::of(node);
-        Box::new(Resource { file, subject, span: node.span(), meta, spec, reported })
+        Arc::new(Resource { file, subject, span: node.span(), meta, spec, reported })
     });
     refuse(known, node, &mut cx);
     resource.map_or(Outcome::Broken, Outcome::Read)

@@ -1,6 +1,7 @@
 //! Which resources an edit can have to do with.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use taut_model::{Reach, Role, Settings, Tie, Ties};
 use taut_resources::{Resource, Spec};
@@ -53,7 +54,7 @@ enum UnitKey {
 
 impl Index {
     /// None if some resource is tied in ways that are not known, or too many are tied to everything.
-    pub(super) fn of(resources: &[Resource], settings: &Settings) -> Option<Index> {
+    pub(super) fn of(resources: &[Arc<Resource>], settings: &Settings) -> Option<Index> {
         let ties = Ties::default();
         let mut index = Index {
             led_to: ties.led_to_by(settings),

@@ -1,6 +1,7 @@
 //! An edit: what it changes, found by compiling the part around it before and after.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use taut_model::{Mesh, MeshWide, convert_among, resolve_part};
 use taut_resources::Resource;
@@ -58,7 +59,7 @@ impl Before {
             }
             if !meeting {
                 let differing = before.part.differing(&after.part);
-                let replaced = replaced.values().copied();
+                let replaced = replaced.values().map(|resource| &***resource);
                 if !meeting::stays_apart(differing.into_iter(), [&before.part, &after.part], replaced) {
                     return None;
                 }
@@ -130,9 +131,9 @@ fn replaced<'f>(
     changed: &[usize],
     fresh: &'f [FileRead],
     files: &[FileBefore],
-    resources: &[Resource],
+    resources: &[Arc<Resource>],
     parts: &super::Parts,
-) -> Option<BTreeMap<u32, &'f Resource>> {
+) -> Option<BTreeMap<u32, &'f Arc<Resource>>> {
     let mut replaced = BTreeMap::new();
     for (file, read) in changed.iter().zip(fresh) {
         for (number, new) in (files[*file].from..).zip(&read.resources) {
@@ -157,14 +158,14 @@ fn replaced<'f>(
 fn around(
     changed: &[usize],
     files: &[FileBefore],
-    resources: &[Resource],
-    replaced: &BTreeMap<u32, &Resource>,
+    resources: &[Arc<Resource>],
+    replaced: &BTreeMap<u32, &Arc<Resource>>,
     parts: &super::Parts,
     meeting: bool,
 ) -> Option<Around> {
     let of_file = |file: &usize| files[*file].from..files[*file].from + files[*file].len;
     let edited = changed.iter().flat_map(of_file).filter_map(|number| u32::try_from(number).ok());
-    let both = |number: u32| [Some(&resources[number as usize]), replaced.get(&number).copied()];
+    let both = |number: u32| [Some(&*resources[number as usize]), replaced.get(&number).map(|resource| &***resource)];
     parts.index.around(edited, both, &parts.known.settings, meeting)
 }
 
@@ -219,8 +220,8 @@ struct Looked {
 /// Checks and lowers the part around an edit, as it was or as it is.
 fn look(
     around: &Around,
-    replaced: &BTreeMap<u32, &Resource>,
-    resources: &[Resource],
+    replaced: &BTreeMap<u32, &Arc<Resource>>,
+    resources: &[Arc<Resource>],
     parts: &super::Parts,
     wide: MeshWide<'_>,
     new: bool,
@@ -228,7 +229,7 @@ fn look(
     let Known { settings, whole, plain_http, layers, .. } = &parts.known;
     let of_number = |number: &u32| {
         let replaced = replaced.get(number).copied().filter(|_| new);
-        replaced.unwrap_or(&resources[*number as usize])
+        replaced.unwrap_or(&resources[*number as usize]).as_ref()
     };
     let resources: Vec<&Resource> = around.resources.iter().map(of_number).collect();
     if resources.iter().any(|resource| exceptions::is_annotated(resource)) {

@@ -5,6 +5,7 @@
 //! nothing else is edited, and nothing comes of it but what is no gateway's, the routes of gateways need not be looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use taut_resources::{Resource, Spec};
 use taut_source::SourceSet;
@@ -17,8 +18,8 @@ pub(super) fn is_apart(
     changed: &[usize],
     [before, now]: [&SourceSet; 2],
     files: &[FileBefore],
-    resources: &[Resource],
-    replaced: &BTreeMap<u32, &Resource>,
+    resources: &[Arc<Resource>],
+    replaced: &BTreeMap<u32, &Arc<Resource>>,
 ) -> bool {
     let is_replaced = |number: usize| u32::try_from(number).is_ok_and(|number| replaced.contains_key(&number));
     let no_gateways =

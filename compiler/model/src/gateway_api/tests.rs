@@ -13,7 +13,7 @@ fn resources(text: &str) -> Vec<Resource> {
         read_resource(document.tree.root(), FileId(0), "default", &mut problems, &mut outcomes);
     }
     let read = |outcome| match outcome {
-        Outcome::Read(resource) => Some(*resource),
+        Outcome::Read(resource) => Some((*resource).clone()),
         _ => None,
     };
     outcomes.into_iter().filter_map(read).collect()

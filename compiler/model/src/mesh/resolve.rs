@@ -3,7 +3,7 @@
 //! Owns: what of it is done at once where there is much of it.
 //! Invariant: the mesh does not depend on how many threads there are.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
@@ -28,12 +28,12 @@ const SHARE: usize = 1024;
 /// Resolves the names of all resources. `converted` is what [`crate::convert`] made of the same ones.
 #[must_use]
 pub fn resolve<'r>(
-    resources: &'r [Resource],
+    resources: &'r [impl Borrow<Resource>],
     converted: &'r Converted,
     settings: Settings,
     wide: MeshWide<'r>,
 ) -> Mesh<'r> {
-    let resources: Vec<&Resource> = resources.iter().collect();
+    let resources: Vec<&Resource> = resources.iter().map(Borrow::borrow).collect();
     let mut mesh = begin(&resources, settings, wide);
     mesh.add_made(&resources, converted);
     mesh.order();
