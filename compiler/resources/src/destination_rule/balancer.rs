@@ -16,7 +16,7 @@ keyword! {
         /// Chosen at random.
         Random = "RANDOM";
         /// The address that the client dialled.
-        Passthrough = "PASSTHROUGH", refused("without capture the client's address is not known: use LEAST_REQUEST");
+        Passthrough = "PASSTHROUGH", refused("the proxy chooses the endpoint: use LEAST_REQUEST, or a ServiceEntry of `resolution: NONE` for addresses that clients choose");
         /// One after the other.
         RoundRobin = "ROUND_ROBIN";
         /// The one of two with fewer requests.
