@@ -9,8 +9,8 @@ use super::rules::{iptables, iptables_gone, nft, nft_gone};
 /// Why rules are not put up, or not taken down.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    /// Neither tool is there. Installing one mends it.
-    #[error("neither `nft` nor `iptables-restore` is installed: install nftables or iptables")]
+    /// Neither tool is there, or may be run. Installing one mends it.
+    #[error("neither `nft` nor `iptables-restore` is in PATH for this user: install nftables or iptables")]
     NoTool,
     /// The kernel did not let it, or does not know how. More rights may mend it.
     #[error(
@@ -66,13 +66,16 @@ fn by_iptables(text: impl Fn(&str, bool) -> Option<String>) -> Result<(), Captur
     Ok(())
 }
 
-/// What a tool answers; none if it is not installed.
+/// What a tool answers; none if this user has none.
 fn run(tool: &'static str, arguments: &[&str], input: &str) -> Result<Option<String>, CaptureError> {
     let spawned =
         Command::new(tool).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = match spawned {
         Ok(child) => child,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A folder of PATH that may not be looked into hides that a tool is in none of them.
+        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied].contains(&error.kind()) => {
+            return Ok(None);
+        }
         Err(source) => return Err(CaptureError::Tool { tool, source }),
     };
     if let Some(mut stdin) = child.stdin.take() {
