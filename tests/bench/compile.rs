@@ -1,34 +1,35 @@
 //! What compiling costs, beside what `serde_yaml` alone takes to read the same bytes.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
 use harness::generated_mesh;
 use taut_compile::{Memo, Options, compile};
 use taut_snapshot::format::file;
-use taut_source::threads::each_of_many;
 use taut_source::{SourceFile, SourceSet};
 
-use crate::pairs::{Figure, Goal, interleaved, median, say, seconds};
+use crate::cold::{COMPILE, MEMORY, SERDE_YAML, compiled_in, read_in, seconds, sources};
+use crate::pairs::{Figure, Goal, interleaved, median};
 use crate::typed;
 
 pub(crate) fn run(quick: bool) -> Vec<Figure> {
     let rounds = if quick { 4 } else { 12 };
-    let meshes: Vec<Generated> = [1_000, 10_000].map(Generated::of).into();
-    let mut cold = vec![Vec::new(); meshes.len()];
+    let meshes = [1_000, 10_000].map(Generated::of);
+    let mut cold = [Vec::new(), Vec::new()];
     // Both sizes in turn as well, so that one does not grow in a better hour than the other.
     for _ in 0..rounds / 2 {
         for (mesh, pairs) in meshes.iter().zip(&mut cold) {
             pairs.extend(interleaved(2, || compiled_in(&mesh.files), || read_in(&mesh.files)));
         }
     }
+    let program = harness::built("bench-alone");
     let mut figures = Vec::new();
     for (Generated { services, files, folder, bytes }, pairs) in meshes.iter().zip(&cold) {
         let case = format!("{services} services");
-        let alone = |task: &str| in_a_process(task, folder.path());
+        let alone = |task: &str| in_a_process(&program, task, folder.path());
         let megabytes = format!("{:.0} MB of YAML", *bytes as f64 / 1e6);
-        let peak = [(alone(MEMORY), *bytes as f64)];
+        // How much of the program the system has at hand decides a few hundred kilobytes.
+        let peak: Vec<(f64, f64)> = (0..rounds / 2).map(|_| (alone(MEMORY), *bytes as f64)).collect();
         figures.push(Figure::of_pairs("peak memory, bytes", &megabytes, "the YAML", &peak, Goal::AtMost(10.0)));
         let mut beside_reading = |metric, pairs: &[_], goal| {
             figures.push(Figure::of_pairs(metric, &case, "serde_yaml into types", pairs, goal))
@@ -77,24 +78,6 @@ impl Generated {
     }
 }
 
-/// As `taut check` makes them of what it has read.
-fn sources(files: &[(String, String)]) -> SourceSet {
-    SourceSet::new(each_of_many(files, |(name, text)| SourceFile::new(name, text.as_bytes())))
-}
-
-/// Seconds to check and to compile files that are at hand.
-fn compiled_in(files: &[(String, String)]) -> f64 {
-    seconds(|| {
-        let sources = sources(files);
-        (compile(&sources, &Options::default()), sources)
-    })
-}
-
-/// Seconds in which `serde_yaml` reads them.
-fn read_in(files: &[(String, String)]) -> f64 {
-    seconds(|| files.iter().for_each(|(_, text)| assert_ne!(typed::read(text), 0)))
-}
-
 /// What it takes to compile again after an edit of one file: a weight of a route, and back.
 fn edits(files: &[(String, String)], rounds: usize, case: &str, cold: f64, goal: Goal) -> [Figure; 2] {
     let mut files: Vec<SourceFile> = files.iter().map(|(name, text)| SourceFile::new(name, text.as_bytes())).collect();
@@ -131,46 +114,8 @@ fn written(files: &[(String, String)]) -> tempfile::TempDir {
     folder
 }
 
-/// The first argument of a process that has one task, which comes next, and a folder to do it with.
-pub(crate) const ALONE: &str = "alone";
-/// How long it takes to compile the folder, once its files are at hand.
-const COMPILE: &str = "compile";
-/// How long `serde_yaml` takes to read them.
-const SERDE_YAML: &str = "serde_yaml";
-/// The most bytes that it takes to read the folder, compile it and write the snapshot.
-const MEMORY: &str = "memory";
-
-/// What such a process prints.
-fn in_a_process(task: &str, folder: &Path) -> f64 {
-    let program = std::env::current_exe().expect("the bench knows where it is");
-    let output = Command::new(program).args([ALONE, task]).arg(folder).output().expect("the bench can be started");
+/// What a process that has done nothing else prints of its one task.
+fn in_a_process(program: &Path, task: &str, folder: &Path) -> f64 {
+    let output = Command::new(program).arg(task).arg(folder).output().expect("the process can be started");
     String::from_utf8_lossy(&output.stdout).trim().parse().expect("it prints a number")
-}
-
-/// Does its task, and prints the figure.
-pub(crate) fn alone(task: &str, folder: &Path) {
-    if task == MEMORY {
-        return say(&peak(folder).to_string());
-    }
-    let sources = harness::sources_of(folder);
-    let text = |file: &SourceFile| String::from_utf8_lossy(&file.bytes).into_owned();
-    let files: Vec<(String, String)> = sources.iter().map(|(_, file)| (file.name.to_string(), text(file))).collect();
-    let taken = match task {
-        COMPILE => compiled_in(&files),
-        SERDE_YAML => read_in(&files),
-        other => panic!("no task: {other}"),
-    };
-    say(&taken.to_string());
-}
-
-/// Bytes.
-fn peak(folder: &Path) -> u64 {
-    let compiled = compile(&harness::sources_of(folder), &Options::default());
-    let snapshot = compiled.snapshot.expect("the generated mesh has no errors");
-    let mut out = tempfile::tempfile().expect("a file can be made");
-    out.write_all(&file::write(&snapshot)).expect("a file can be written");
-    let status = std::fs::read_to_string("/proc/self/status").expect("this is Linux");
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says so");
-    let kilobytes: u64 = peak.trim().trim_end_matches(" kB").parse().expect("it is a number");
-    kilobytes * 1024
 }

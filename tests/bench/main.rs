@@ -3,6 +3,7 @@
 //!
 //! Prints one JSON object a line and then a table. Exit status 0 only if every goal of the run holds.
 
+mod cold;
 mod compile;
 mod pairs;
 mod proxy;
@@ -14,12 +15,6 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let quick = arguments.iter().any(|argument| argument == "--quick");
-    if let [first, task, folder] = arguments.as_slice()
-        && first == compile::ALONE
-    {
-        compile::alone(task, folder.as_ref());
-        return ExitCode::SUCCESS;
-    }
     let results = match arguments.first().map(String::as_str) {
         Some("compile") => compile::run(quick),
         Some("push") => push::run(quick),

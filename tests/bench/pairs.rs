@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use serde_json::json;
 
@@ -49,15 +48,6 @@ pub(crate) struct Figure {
     pub(crate) rounds: usize,
     /// The distance between the quartiles of the ratios, divided by their median.
     pub(crate) spread: f64,
-}
-
-/// Seconds until a call has made what it makes. To let go of that afterwards is not counted.
-pub(crate) fn seconds<T>(call: impl FnOnce() -> T) -> f64 {
-    let begun = Instant::now();
-    let made = call();
-    let taken = begun.elapsed().as_secs_f64();
-    drop(made);
-    taken
 }
 
 /// Runs two things in turn, A B B A A B ..., and gives the seconds of each, pair by pair.

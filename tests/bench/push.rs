@@ -11,7 +11,8 @@ use harness::{Serving, commit, git, repository, root, serving, taut_with_input};
 use taut_control::{Client, Outcome, Target};
 use tokio::runtime::Runtime;
 
-use crate::pairs::{Figure, Goal, median, seconds};
+use crate::cold::seconds;
+use crate::pairs::{Figure, Goal, median};
 
 /// Nine proxies and the authority.
 const PROXIES: usize = 9;

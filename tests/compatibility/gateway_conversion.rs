@@ -27,7 +27,7 @@ fn folder() -> Option<PathBuf> {
 }
 
 /// The objects of a case: its own, and those that every case has.
-fn resources(input: &str, fixtures: &Value) -> Vec<Resource> {
+fn resources(input: &str, fixtures: &Value) -> Vec<Arc<Resource>> {
     let mut text = input.to_owned();
     let mut add = |object: Value| {
         text.push_str("\n---\n");
@@ -81,7 +81,7 @@ fn resources(input: &str, fixtures: &Value) -> Vec<Resource> {
         read_resource(document.tree.root(), FileId(0), "default", &mut problems, &mut outcomes);
     }
     let read = |outcome| match outcome {
-        Outcome::Read(resource) => Some(Arc::unwrap_or_clone(resource)),
+        Outcome::Read(resource) => Some(resource),
         _ => None,
     };
     outcomes.into_iter().filter_map(read).filter(|it| is_served(it, fixtures)).collect()

@@ -1,4 +1,4 @@
-//! The `taut` binary, built from the code under test.
+//! Binaries, built from the code under test.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -16,28 +16,35 @@ pub struct Run {
     pub stderr: String,
 }
 
-/// The binary, built if it is not there as the code is now.
+/// `taut`, built if it is not there as the code is now.
 ///
 /// # Panics
 /// If it cannot be built.
 #[must_use]
 pub fn taut() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        // The same profile and features as this test: nothing is built twice.
-        // Whoever runs the bench by itself is given no cargo: the one on the path knows which toolchain is meant.
-        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build.current_dir(crate::root()).args(["build", "--workspace", "--bin", "taut", "--message-format", "json"]);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        let output = build.stderr(Stdio::inherit()).output().expect("cargo runs");
-        assert!(output.status.success(), "the binary could not be built");
-        let text = String::from_utf8_lossy(&output.stdout);
-        let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let mut executables = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
-        executables.next_back().expect("cargo names the binary that it built")
-    })
+    BINARY.get_or_init(|| built("taut"))
+}
+
+/// A binary of the workspace, built if it is not there as the code is now.
+///
+/// # Panics
+/// If it cannot be built.
+#[must_use]
+pub fn built(name: &str) -> PathBuf {
+    // The same profile and features as this test: nothing is built twice.
+    // Whoever runs the bench by itself is given no cargo: the one on the path knows which toolchain is meant.
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build.current_dir(crate::root()).args(["build", "--workspace", "--bin", name, "--message-format", "json"]);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let output = build.stderr(Stdio::inherit()).output().expect("cargo runs");
+    assert!(output.status.success(), "{name} could not be built");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let mut executables = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    executables.next_back().expect("cargo names the binary that it built")
 }
 
 /// Runs the binary with arguments and something on its standard input.

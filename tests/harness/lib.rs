@@ -13,7 +13,7 @@ mod tree;
 
 pub mod fuzz;
 
-pub use binary::{Run, taut, taut_with_input};
+pub use binary::{Run, built, taut, taut_with_input};
 pub use block::near_yaml;
 pub use envoy::{ENVOY_VERSION, Envoy, envoy};
 pub use generate::generated_mesh;

@@ -21,7 +21,7 @@ pub fn may_be_allowed(kind: &str) -> bool {
 pub(crate) fn apply(problems: &mut [Problem], kinds: &BTreeSet<String>) -> BTreeSet<(FileId, Subject)> {
     let mut left_out = BTreeSet::new();
     for problem in problems.iter_mut().filter(|problem| problem.code == UNSUPPORTED_KIND_CODE) {
-        let Some(subject) = problem.subject.as_ref().filter(|subject| kinds.contains(subject.kind.as_str())) else {
+        let Some(subject) = problem.subject.as_ref().filter(|subject| kinds.contains(subject.kind().as_str())) else {
             continue;
         };
         problem.severity = Severity::Warning;

@@ -115,7 +115,7 @@ pub(crate) fn compile_read(
     let mut problems = exceptions::apply(problems.into_all(), sources, &read.resources, options.now_s);
     let left_out = allowed::apply(&mut problems, &options.allow_unsupported);
     // What is said not to happen must not happen in part either.
-    let mesh = if left_out.is_empty() {
+    let mut mesh = if left_out.is_empty() {
         mesh
     } else {
         read.resources.retain(|resource| !left_out.contains(&(resource.file, resource.subject.clone())));
@@ -123,6 +123,7 @@ pub(crate) fn compile_read(
         read.mesh(options)
     };
     let problems: Problems = problems.into_iter().collect();
+    mesh.after_checks();
     let lowered = (!problems.fatal()).then(|| lower::lower(&mesh, known));
     let mut source_map = origins::empty();
     let mut endpoints = EndpointSet { endpoints: Vec::new() };
@@ -130,7 +131,7 @@ pub(crate) fn compile_read(
     if let Some(Lowered { snapshot: made, origins, shares, layers }) = lowered {
         snapshot = Some(made);
         of_next_time = shares.filter(|_| left_out.is_empty() && mesh.inventory.replaced.is_empty()).map(|shares| {
-            let (settings, whole, origins) = (mesh.settings.clone(), mesh.whole(), origins.clone());
+            let (settings, whole, origins) = (mesh.settings.clone(), mesh.whole(), Origins::of(&origins));
             Known { settings, whole, origins, shares, layers, plain_http: lower::has_plain_http(&mesh) }
         });
         mapped = Some(origins);
@@ -140,7 +141,7 @@ pub(crate) fn compile_read(
         drop(mesh); // a large one takes its time to go
     };
     match mapped {
-        Some(origins) => source_map = origins.into_source_map(sources, Box::new(declared)),
+        Some(origins) => source_map = origins.into_source_map(sources, &read.resources, Box::new(declared)),
         None => declared(),
     }
     (Compiled { snapshot, source_map, endpoints, problems: problems.into_sorted(), counts }, of_next_time)

@@ -74,7 +74,7 @@ pub(crate) fn is_exceptions(name: &str) -> bool {
 
 /// Takes away the findings that somebody decided to live with, and adds what is wrong with those decisions.
 pub(crate) fn apply(
-    problems: Vec<Problem>,
+    mut problems: Vec<Problem>,
     sources: &SourceSet,
     resources: &[Arc<Resource>],
     now_s: Option<i64>,
@@ -84,12 +84,12 @@ pub(crate) fn apply(
     let exceptions = read(sources, &mut ours);
     let annotated = annotated(resources);
     if exceptions.is_empty() && annotated.is_empty() {
-        return problems.into_iter().chain(ours).collect();
+        problems.extend(ours);
+        return problems;
     }
     let today = now_s.map(|now| now.div_euclid(DAY_S));
     let mut used = vec![false; exceptions.len()];
-    let mut kept: Vec<Problem> = problems;
-    kept.retain(|problem| {
+    problems.retain(|problem| {
         if !matches!(problem.stage, Stage::Reference | Stage::Analysis | Stage::Policy) {
             return true;
         }
@@ -116,7 +116,8 @@ pub(crate) fn apply(
             ours.push(Problem { help, label: "this exception".into(), ..UNUSED.at(exception.at, message) });
         }
     }
-    kept.into_iter().chain(ours).collect()
+    problems.extend(ours);
+    problems
 }
 
 /// The resources with Istio's annotation.
@@ -144,8 +145,8 @@ fn is_code(code: &str, problem: &Problem) -> bool {
 /// `Kind namespace/name`.
 fn written(subject: &Subject) -> String {
     match &subject.namespace {
-        Some(namespace) => format!("{} {namespace}/{}", subject.kind, subject.name),
-        None => format!("{} {}", subject.kind, subject.name),
+        Some(namespace) => format!("{} {namespace}/{}", subject.kind(), subject.name),
+        None => format!("{} {}", subject.kind(), subject.name),
     }
 }
 

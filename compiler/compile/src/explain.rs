@@ -46,7 +46,7 @@ pub fn explain(sources: &SourceSet, options: &Options, questions: &[Question]) -
     let links: Vec<_> = questions.iter().map(|question| lowering.view_of(&question.subject(&mesh))).collect();
     let snapshot = lowering.root(BTreeMap::new());
     let lower::Lowering { objects, origins, .. } = lowering;
-    let map = origins.into_source_map(sources, Box::new(|| ()));
+    let map = origins.places().into_source_map(sources, &read.resources, Box::new(|| ()));
     let endpoints = endpoints::declared(&mesh);
     let mut views: BTreeMap<Digest, Result<Tables, String>> = BTreeMap::new();
     let mut answer = |(question, link): (&Question, taut_snapshot::format::codec::Link<_>)| {

@@ -35,12 +35,12 @@ use taut_snapshot::{Digest, Objects, Snapshot, Text};
 use taut_source::Place;
 use taut_source::threads::{self, Job};
 
-use crate::origins::Origins;
+use crate::origins::{Found, Places};
 
 /// What a mesh becomes.
 pub(crate) struct Lowered {
     pub(crate) snapshot: Snapshot,
-    pub(crate) origins: Origins,
+    pub(crate) origins: Places,
     /// What its parts have in common, if that is asked for, and the mesh is one whose parts can be lowered alone.
     pub(crate) shares: Option<Shares>,
     /// The layers of Sidecars, where that is so.
@@ -58,7 +58,7 @@ pub(crate) fn lower(mesh: &Mesh<'_>, shared: bool) -> Lowered {
     let objects =
         if lowering.base_is_used { std::mem::take(&mut lowering.objects) } else { reachable(id, &lowering.objects) };
     let layers = lowering.layers_of_sidecars;
-    Lowered { snapshot: Snapshot { id, objects }, origins: lowering.origins, shares, layers }
+    Lowered { snapshot: Snapshot { id, objects }, origins: lowering.origins.places(), shares, layers }
 }
 
 /// Whether some service speaks HTTP on port 80.
@@ -93,15 +93,15 @@ struct Meant<'r> {
 }
 
 /// Clusters by service, port, the rules that were merged for them, and the gateway whose Secrets they use.
-type ClusterKey = (u32, u16, Vec<usize>, Option<cluster::Caller>);
+type ClusterKey = (u32, u16, Vec<usize>, Option<Box<cluster::Caller>>);
 
 /// What is kept while one mesh is lowered.
 pub(crate) struct Lowering<'m, 'r> {
     pub(crate) mesh: &'m Mesh<'r>,
     pub(crate) objects: Objects,
-    pub(crate) origins: Origins,
+    pub(crate) origins: Found,
     /// What others have made of parts of the mesh, until it is put together.
-    made: Vec<(Objects, Origins)>,
+    made: Vec<(Objects, Found)>,
     pub(crate) mesh_link: Link<object::Mesh>,
     clusters: HashMap<ClusterKey, Link<ClusterSet>>,
     /// What is told of requests, by namespace and the Telemetries that say so.
@@ -166,7 +166,7 @@ impl<'m, 'r> Lowering<'m, 'r> {
         Lowering {
             mesh,
             objects,
-            origins: Origins::default(),
+            origins: Found::default(),
             made: Vec::new(),
             mesh_link,
             clusters: HashMap::new(),
@@ -195,7 +195,7 @@ impl<'m, 'r> Lowering<'m, 'r> {
         Lowering {
             mesh: self.mesh,
             objects: Objects::default(),
-            origins: Origins::default(),
+            origins: Found::default(),
             made: Vec::new(),
             mesh_link: self.mesh_link,
             clusters: HashMap::new(),
@@ -241,7 +241,12 @@ impl<'m, 'r> Lowering<'m, 'r> {
         let (objects, origins) = (&mut self.objects, &mut self.origins);
         let jobs: Vec<Job<'_>> = vec![
             Box::new(|| all_objects.into_iter().for_each(|other| objects.absorb(other))),
-            Box::new(|| all_origins.into_iter().for_each(|other| origins.absorb(other))),
+            Box::new(|| {
+                all_origins.into_iter().for_each(|other| origins.absorb(other));
+                if many {
+                    origins.settle();
+                }
+            }),
         ];
         threads::all(many, jobs);
     }

@@ -144,7 +144,7 @@ fn everything(before: Option<Before>, sources: &SourceSet, options: &Options) ->
 /// What was read before, by name and content.
 #[derive(Default)]
 struct Kept {
-    files: HashMap<(std::sync::Arc<str>, ContentId), FileBefore>,
+    files: HashMap<(Arc<str>, ContentId), FileBefore>,
     resources: Vec<Option<Arc<Resource>>>,
 }
 
@@ -155,7 +155,7 @@ impl Kept {
         Kept { files: files.collect(), resources: before.read.resources.into_iter().map(Some).collect() }
     }
 
-    fn take(&mut self, name: &std::sync::Arc<str>, content: ContentId, id: FileId) -> Option<FileRead> {
+    fn take(&mut self, name: &Arc<str>, content: ContentId, id: FileId) -> Option<FileRead> {
         let known = self.files.remove(&(name.clone(), content))?;
         let resources = self.resources[known.from..known.from + known.len].iter_mut().filter_map(Option::take);
         let resources = resources.map(|mut resource| {

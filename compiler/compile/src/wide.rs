@@ -6,7 +6,8 @@
 
 use taut_resources::{MeshConfig, MeshNetworks, read_mesh_config, read_mesh_networks};
 use taut_source::{
-    FileId, Node, Place, Problem, Problems, Related, Rule, Severity, Stage, Subject, Text, Tree, read_embedded, same,
+    FileId, Node, Place, Problem, Problems, Related, Rule, Severity, Stage, Subject, Text, Tree, TypeMeta,
+    read_embedded, same,
 };
 
 use crate::compile::Options;
@@ -162,12 +163,8 @@ impl Wide {
         if namespace != options.settings.root_namespace && !says_so {
             return;
         }
-        let subject = Subject {
-            api_version: "v1".into(),
-            kind: "ConfigMap".into(),
-            namespace: Some(Text::new(&namespace)),
-            name: NAME.into(),
-        };
+        let of = TypeMeta { api_version: "v1".into(), kind: "ConfigMap".into() };
+        let subject = Subject::new(of, Some(Text::new(&namespace)), NAME.into());
         if let Some((at, (tree, problems))) = config {
             self.config.maps.push((at, subject.clone(), tree, problems));
         }

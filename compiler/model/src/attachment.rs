@@ -60,7 +60,7 @@ macro_rules! attached {
             }
 
             fn targets(&self) -> impl Iterator<Item = &TargetRef> {
-                self.target_ref.iter().chain(&self.target_refs)
+                self.target_ref.as_deref().into_iter().chain(&self.target_refs)
             }
         }
     )*};
@@ -85,8 +85,8 @@ mod tests {
         read_resource(documents[0].tree.root(), FileId(0), "edge", &mut problems, &mut outcomes);
         let Some(Outcome::Read(resource)) = outcomes.pop() else { panic!("{problems:?}") };
         let Spec::Telemetry(telemetry) = &resource.spec else { panic!("{resource:?}") };
-        let mut labels: LabelSet = [("app".into(), "edge".into())].into_iter().collect();
-        labels.extend(gateway.map(|name| (GATEWAY_NAME.into(), name.into())));
+        let of_gateway = gateway.map(|name| (GATEWAY_NAME.into(), name.into()));
+        let labels: LabelSet = [("app".into(), "edge".into())].into_iter().chain(of_gateway).collect();
         telemetry.is_for(own, &labels)
     }
 

@@ -84,7 +84,7 @@ fn is_kubernetes_own(namespace: &str) -> bool {
 
 fn is_about_kubernetes_own(problem: &Problem) -> bool {
     let Some(subject) = &problem.subject else { return false };
-    let namespace = if subject.kind == "Namespace" { Some(&subject.name) } else { subject.namespace.as_ref() };
+    let namespace = if subject.kind() == "Namespace" { Some(&subject.name) } else { subject.namespace.as_ref() };
     namespace.is_some_and(|namespace| is_kubernetes_own(namespace))
 }
 

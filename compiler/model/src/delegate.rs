@@ -1,9 +1,9 @@
 //! Rules that another virtual service continues with (semantics.md §3.14).
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
-use taut_resources::{At, HttpMatch, HttpRoute, Labels, MatchBy, Named, Resource, StringMatch, VirtualService};
+use taut_resources::{At, HttpMatch, HttpRoute, Labels, List, MatchBy, Named, Resource, StringMatch, VirtualService};
 
 use crate::mesh::{Of, Routing};
 use crate::{Text, Visibility};
@@ -11,12 +11,32 @@ use crate::{Text, Visibility};
 /// A rule of a virtual service, and where it stands.
 #[derive(Clone, Debug)]
 pub struct RuleOf<'r> {
-    /// The rule; one that was put together from a root's and a delegate's is nobody's own.
-    pub rule: Cow<'r, HttpRoute>,
+    /// The rule.
+    pub rule: Rule<'r>,
     /// The resource that it stands in: short names are of its namespace.
     pub of: Of<'r, VirtualService>,
     /// What the words of a virtual service cannot say of it.
     pub beyond: Beyond<'r>,
+}
+
+/// The words of a rule.
+#[derive(Clone, Debug)]
+pub enum Rule<'r> {
+    /// As they stand in a resource.
+    Written(&'r HttpRoute),
+    /// Put together from a root's and a delegate's: nobody's own.
+    Merged(Box<HttpRoute>),
+}
+
+impl Deref for Rule<'_> {
+    type Target = HttpRoute;
+
+    fn deref(&self) -> &HttpRoute {
+        match self {
+            Rule::Written(rule) => rule,
+            Rule::Merged(rule) => rule,
+        }
+    }
 }
 
 /// What the words of a virtual service cannot say of a rule.
@@ -55,7 +75,7 @@ pub(crate) fn continue_rules(routings: &mut [Routing<'_>]) {
             }
             let merged = delegate.spec.http.iter().filter_map(|rule| merge(&root.rule, rule));
             rules.extend(merged.map(|rule| RuleOf {
-                rule: Cow::Owned(rule),
+                rule: Rule::Merged(Box::new(rule)),
                 of: *delegate,
                 beyond: Beyond::default(),
             }));
@@ -87,11 +107,11 @@ fn merge(root: &HttpRoute, delegate: &HttpRoute) -> Option<HttpRoute> {
     Some(rule)
 }
 
-fn matches(root: &[HttpMatch], delegate: &[HttpMatch]) -> Option<Vec<HttpMatch>> {
+fn matches(root: &[HttpMatch], delegate: &[HttpMatch]) -> Option<List<HttpMatch>> {
     if root.is_empty() || delegate.is_empty() {
-        return Some(if root.is_empty() { delegate } else { root }.to_vec());
+        return Some(if root.is_empty() { delegate } else { root }.into());
     }
-    let mut merged = Vec::new();
+    let mut merged = List::new();
     for own in delegate {
         let before = merged.len();
         merged.extend(root.iter().filter_map(|root| both(root, own)));
@@ -109,10 +129,10 @@ fn both(root: &HttpMatch, own: &HttpMatch) -> Option<HttpMatch> {
     if case(root) != case(own) {
         return None;
     }
-    merged.uri = narrower(root.uri.as_ref(), own.uri.as_ref())?;
-    merged.scheme = narrower(root.scheme.as_ref(), own.scheme.as_ref())?;
-    merged.method = narrower(root.method.as_ref(), own.method.as_ref())?;
-    merged.authority = narrower(root.authority.as_ref(), own.authority.as_ref())?;
+    merged.uri = narrower(root.uri.as_deref(), own.uri.as_deref())?.map(Box::new);
+    merged.scheme = narrower(root.scheme.as_deref(), own.scheme.as_deref())?.map(Box::new);
+    merged.method = narrower(root.method.as_deref(), own.method.as_deref())?.map(Box::new);
+    merged.authority = narrower(root.authority.as_deref(), own.authority.as_deref())?.map(Box::new);
     merged.headers = named(&root.headers, &own.headers)?;
     merged.without_headers = named(&root.without_headers, &own.without_headers)?;
     merged.query_params = named(&root.query_params, &own.query_params)?;

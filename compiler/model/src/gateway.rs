@@ -47,7 +47,7 @@ impl<'r> Entrance<'r> {
     /// The services whose workloads run it.
     pub(crate) fn services<'m>(
         &self,
-        by_host: &crate::labels::HashMap<Host, Vec<crate::ServiceId>>,
+        by_host: &crate::labels::HashMap<Host, crate::service::ServiceIds>,
         services: &'m [Service<'r>],
     ) -> Vec<&'m Service<'r>> {
         let Some(RunBy::Services { services: hosts, .. }) = self.run_by else { return Vec::new() };

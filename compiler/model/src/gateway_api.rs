@@ -136,11 +136,11 @@ pub struct Converted {
 /// Converts what some resources hold.
 #[must_use]
 pub fn convert(resources: &[impl Borrow<Resource>], settings: &Settings) -> Converted {
-    let resources: Vec<&Resource> = resources.iter().map(Borrow::borrow).collect();
-    if !resources.iter().copied().any(is_converted) {
+    let all = resources.iter().map(Borrow::borrow);
+    if !all.clone().any(is_converted) {
         return Converted::default(); // as in most meshes
     }
-    convert_among(&resources, &BTreeSet::new(), settings)
+    convert_among(&all.collect::<Vec<_>>(), &BTreeSet::new(), settings)
 }
 
 /// Converts what a part of the resources of a mesh holds. `namespaces` are those of all of it.

@@ -109,8 +109,8 @@ impl<'r> Inventory<'r> {
         type Name<'r> = (&'r str, &'r str, Option<&'r Text>, &'r Text);
         let name = |resource: &'r Resource| -> Name<'r> {
             let subject = &resource.subject;
-            let group = subject.api_version.rsplit_once('/').map_or("", |(group, _)| group);
-            (group, subject.kind.as_str(), subject.namespace.as_ref(), &subject.name)
+            let group = subject.api_version().rsplit_once('/').map_or("", |(group, _)| group);
+            (group, subject.kind().as_str(), subject.namespace.as_ref(), &subject.name)
         };
         // Nearly always they are all different, and their hashes say so.
         let hasher = RandomState::default();

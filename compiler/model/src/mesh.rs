@@ -19,7 +19,8 @@ use crate::gateway_api::{Broken, Status};
 use crate::inventory::Inventory;
 use crate::labels::{HashMap, LabelSet};
 use crate::pod::Pods;
-use crate::selection::Numbers;
+use crate::selection::{Few, Numbers};
+use crate::service::ServiceIds;
 use crate::{Host, Service, ServiceId, Settings, Text, Visibility, Workload, WorkloadId, selects};
 
 pub use self::resolve::{Whole, resolve, resolve_part};
@@ -88,10 +89,18 @@ pub struct Routing<'r> {
     pub http: Vec<RuleOf<'r>>,
     /// Who may use it.
     pub visibility: Visibility,
-    /// The gateways that use it, as `namespace/name` or `mesh`.
-    pub gateways: BTreeSet<Text>,
+    /// The gateways that use it, as `namespace/name` or `mesh`: sorted, each once.
+    pub gateways: Vec<Text>,
     /// Whether it was made of routes of the Gateway API or of Ingresses, and not written as it is.
     pub made: bool,
+}
+
+impl Routing<'_> {
+    /// Whether a gateway, or `mesh`, uses it.
+    #[must_use]
+    pub fn is_used_by(&self, gateway: &str) -> bool {
+        self.gateways.iter().any(|name| name == gateway)
+    }
 }
 
 /// A destination rule with its host in full.
@@ -127,7 +136,7 @@ pub struct Mesh<'r> {
     pub wide: MeshWide<'r>,
     /// Every resource, by kind.
     pub inventory: Inventory<'r>,
-    /// Every pod and class of pods.
+    /// Every pod and class of pods, for checks alone: there is none [after them](Mesh::after_checks).
     pub pods: Pods<'r>,
     /// Whether anything in the sources says who gets a proxy.
     pub injection_is_said: bool,
@@ -171,10 +180,10 @@ pub struct Mesh<'r> {
     pub entries: Vec<Of<'r, WorkloadEntry>>,
     /// Service accounts that are declared: namespace and name.
     pub service_accounts: BTreeSet<(Text, Text)>,
-    by_host: HashMap<Host, Vec<ServiceId>>,
-    routings_by_host: HashMap<Host, Vec<usize>>,
+    by_host: HashMap<Host, ServiceIds>,
+    routings_by_host: HashMap<Host, Few>,
     wildcard_routings: Vec<(Host, usize)>,
-    traffic_by_host: HashMap<Host, Vec<usize>>,
+    traffic_by_host: HashMap<Host, Few>,
     wildcard_traffic: Vec<(Host, usize)>,
     workloads_by_namespace: HashMap<Text, Vec<WorkloadId>>,
     services_by_namespace: HashMap<Text, Vec<ServiceId>>,
@@ -212,7 +221,7 @@ impl<'r> Mesh<'r> {
     /// Every service of a host, whoever sees it.
     #[must_use]
     pub fn services_of(&self, host: &str) -> &[ServiceId] {
-        self.by_host.get(host).map_or(&[], Vec::as_slice)
+        self.by_host.get(host).map_or(&[], ServiceIds::as_slice)
     }
 
     /// The service of exactly this host that a client of a namespace means: its own namespace's, then a Kubernetes one,
@@ -355,7 +364,7 @@ impl<'r> Mesh<'r> {
     /// The virtual services that name exactly this host, by seniority.
     #[must_use]
     pub fn routings_of(&self, host: &str) -> &[usize] {
-        self.routings_by_host.get(host).map_or(&[], Vec::as_slice)
+        self.routings_by_host.get(host).map_or(&[], Few::as_slice)
     }
 
     /// The hosts that virtual services name exactly.
@@ -372,7 +381,7 @@ impl<'r> Mesh<'r> {
     /// The destination rules whose host is exactly this, by seniority.
     #[must_use]
     pub fn traffic_of(&self, host: &str) -> &[usize] {
-        self.traffic_by_host.get(host).map_or(&[], Vec::as_slice)
+        self.traffic_by_host.get(host).map_or(&[], Few::as_slice)
     }
 
     /// The destination rules with wildcards, by seniority.

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use taut_resources::{At, Container, Labels, Resource, SecurityContext, Spec};
+use smallvec::SmallVec;
+use taut_resources::{At, Container, Labels, List, Resource, SecurityContext, Spec};
 
 use crate::Text;
 use crate::labels::HashMap;
@@ -40,10 +41,10 @@ pub struct Pods<'r> {
     list: Vec<Pod<'r>>,
     everyone: Vec<u32>,
     by_namespace: HashMap<&'r str, Vec<u32>>,
-    by_label: HashMap<(&'r str, &'r str), Vec<u32>>,
+    by_label: HashMap<(&'r str, &'r str), SmallVec<[u32; 4]>>,
 }
 
-static NO_LABELS: Labels = Labels(Vec::new());
+static NO_LABELS: Labels = Labels(List::new());
 
 impl<'r> Pod<'r> {
     pub(crate) fn of(resource: &'r Resource) -> Option<Pod<'r>> {
@@ -53,7 +54,7 @@ impl<'r> Pod<'r> {
             return None;
         }
         let spec = workload.spec.as_ref();
-        if resource.subject.kind == "Pod" {
+        if resource.subject.kind() == "Pod" {
             return Some(Pod {
                 resource,
                 labels: &resource.meta.labels,
@@ -61,7 +62,7 @@ impl<'r> Pod<'r> {
                 containers: spec.map_or(&[], |spec| &spec.containers),
                 init_containers: spec.map_or(&[], |spec| &spec.init_containers),
                 service_account: spec.and_then(|spec| spec.service_account_name.as_ref()),
-                security: spec.and_then(|spec| spec.security_context.as_ref()),
+                security: spec.and_then(|spec| spec.security_context.as_deref()),
                 host_network: spec.and_then(|spec| spec.host_network).is_some_and(|host| host.value),
                 single: true,
             });
@@ -77,7 +78,7 @@ impl<'r> Pod<'r> {
             containers: spec.map_or(&[], |spec| &spec.containers),
             init_containers: spec.map_or(&[], |spec| &spec.init_containers),
             service_account: spec.and_then(|spec| spec.service_account_name.as_ref()),
-            security: spec.and_then(|spec| spec.security_context.as_ref()),
+            security: spec.and_then(|spec| spec.security_context.as_deref()),
             host_network: spec.and_then(|spec| spec.host_network).is_some_and(|host| host.value),
             single: false,
         })
@@ -164,7 +165,7 @@ impl<'r> Pods<'r> {
             None => &self.everyone,
         };
         for (name, value) in selector.iter() {
-            let labelled = self.by_label.get(&(name.as_str(), value.as_str())).map_or(&[][..], Vec::as_slice);
+            let labelled = self.by_label.get(&(name.as_str(), value.as_str())).map_or(&[][..], SmallVec::as_slice);
             if labelled.len() < fewest.len() {
                 fewest = labelled;
             }

@@ -3,19 +3,22 @@
 //! Invariant: what is found is a superset, in ascending order; whoever asks still compares every label. So it is enough
 //! to keep hashes of labels: two that are alike cost a comparison, nothing else.
 
-use crate::labels::HashMap;
 use std::hash::BuildHasher as _;
 
+use smallvec::SmallVec;
 use taut_resources::Labels;
 
 use crate::attachment::{Attached, GATEWAY_NAME};
-use crate::labels::LabelSet;
+use crate::labels::{HashMap, LabelSet};
 
 /// The numbers of some objects, by a namespace and a label in it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Numbers {
-    of: HashMap<u64, Vec<usize>>,
+    of: HashMap<u64, Few>,
 }
+
+/// Numbers of a list. Most names and labels are those of one or two objects.
+pub(crate) type Few = SmallVec<[usize; 2]>;
 
 impl Numbers {
     fn add(&mut self, namespace: &str, label: Option<(&str, &str)>, number: usize) {
@@ -24,7 +27,7 @@ impl Numbers {
     }
 
     fn at(&self, namespace: &str, label: Option<(&str, &str)>) -> &[usize] {
-        self.of.get(&self.of.hasher().hash_one((namespace, label))).map_or(&[], Vec::as_slice)
+        self.of.get(&self.of.hasher().hash_one((namespace, label))).map_or(&[], Few::as_slice)
     }
 
     /// Adds an object that selects, by the first label that it asks for. Without any it selects the whole namespace.
@@ -46,7 +49,7 @@ impl Numbers {
     /// Adds an object that is selected, by each of its labels.
     pub(crate) fn add_selected(&mut self, namespace: &str, labels: &LabelSet, number: usize) {
         self.add(namespace, None, number);
-        for (name, value) in labels {
+        for (name, value) in labels.iter() {
             self.add(namespace, Some((name, value)), number);
         }
     }
@@ -54,7 +57,7 @@ impl Numbers {
     /// Objects of a namespace that may select one with these labels.
     pub(crate) fn selecting(&self, namespace: &str, labels: &LabelSet) -> Vec<usize> {
         let mut found = self.everywhere(namespace).to_vec();
-        for (name, value) in labels {
+        for (name, value) in labels.iter() {
             found.extend(self.at(namespace, Some((name, value))));
         }
         found.sort_unstable();

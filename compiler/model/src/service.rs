@@ -1,6 +1,7 @@
 //! Services: hosts with ports and endpoints, from Kubernetes Services, ServiceEntries and InferencePools (semantics.md §6,
 //! §18.4, §19).
 
+use smallvec::SmallVec;
 use taut_resources::gateway_api::{InferencePool, PoolProtocol};
 use taut_resources::{IntOrText, Labels, Location, Resolution, Resource, ServiceEntry, ServiceType, Spec};
 
@@ -9,6 +10,9 @@ use crate::{Host, Protocol, Settings, Text, Visibility, pool};
 /// A service of a mesh, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServiceId(pub u32);
+
+/// The services of one host: nearly always one.
+pub(crate) type ServiceIds = SmallVec<[ServiceId; 4]>;
 
 /// One host.
 #[derive(Clone, Debug)]
@@ -121,6 +125,8 @@ fn kubernetes<'r>(
     if export_to.is_empty() {
         export_to.extend(settings.service_export_to.iter().map(Text::as_str));
     }
+    let mut ports = Vec::with_capacity(service.ports.len());
+    ports.extend(service.ports.iter().map(service_port).filter(|port| port.protocol != Protocol::Udp));
     Service {
         resource,
         host: format!("{}.{namespace}.svc.{}", name.to_ascii_lowercase(), settings.domain_suffix).into(),
@@ -130,7 +136,7 @@ fn kubernetes<'r>(
         ranges: Vec::new(),
         original: service.cluster_ip.as_ref().is_some_and(|address| address.value == "None"),
         addresses,
-        ports: service.ports.iter().map(service_port).filter(|port| port.protocol != Protocol::Udp).collect(),
+        ports,
         visibility: Visibility::of(export_to, &namespace),
         endpoints: match alias {
             Some(host) => EndpointKind::Alias(&host.value),
@@ -143,12 +149,12 @@ fn kubernetes<'r>(
 
 fn service_port(port: &taut_resources::ServicePort) -> ServicePort {
     let number = port.port.0;
-    let text = |field: &Option<taut_resources::At<Text>>| field.as_ref().map(|text| text.value.clone());
-    let name = text(&port.name).unwrap_or_default();
-    let (app, transport) = (text(&port.app_protocol), port.protocol.map(|transport| transport.word()));
+    let name = port.name.as_ref().map(|name| name.value.clone()).unwrap_or_default();
+    let app = port.app_protocol.as_ref().map(|protocol| protocol.as_str());
+    let transport = port.protocol.map(|transport| transport.word());
     ServicePort {
         number,
-        protocol: Protocol::of_service_port(number, &name, app.as_deref(), transport),
+        protocol: Protocol::of_service_port(number, &name, app, transport),
         name,
         target: match port.target_port.as_ref().map(|target| &target.value) {
             Some(IntOrText::Text(name)) => Target::Name(name.clone()),

@@ -168,7 +168,7 @@ impl Settings {
         settings.service_export_to = texts(&config.default_service_export_to);
         settings.virtual_service_export_to = texts(&config.default_virtual_service_export_to);
         settings.destination_rule_export_to = texts(&config.default_destination_rule_export_to);
-        settings.providers.clone_from(&config.extension_providers);
+        settings.providers = config.extension_providers.to_vec();
         let defaults = config.default_providers.as_ref();
         settings.default_tracing = defaults.map_or_else(Vec::new, |defaults| texts(&defaults.tracing));
         settings.default_logs = defaults.map_or_else(Vec::new, |defaults| texts(&defaults.access_logging));

@@ -63,7 +63,7 @@ pub fn candidates_among<'m, 'r>(
 ) -> Vec<Candidate<'m, 'r>> {
     let usable = |number: &usize| {
         let routing = &mesh.routings[*number];
-        routing.visibility.admits(client.namespace) && routing.gateways.contains(client.gateway) && knows(routing)
+        routing.visibility.admits(client.namespace) && routing.is_used_by(client.gateway) && knows(routing)
     };
     let mut numbers: Vec<usize> = mesh.routings_of(host).iter().copied().filter(usable).collect();
     if numbers.is_empty() {
@@ -176,7 +176,7 @@ impl Routing<'_> {
     /// Namespaces that some match names as the client's.
     pub fn source_namespaces(&self) -> impl Iterator<Item = &Text> {
         let spec = self.of.spec;
-        let http = self.http.iter().flat_map(|of| &of.rule.matches).map(|it| it.source_namespace.as_ref());
+        let http = self.http.iter().flat_map(|of| &of.rule.matches).map(|it| it.source_namespace.as_deref());
         let tls = spec.tls.iter().flat_map(|rule| &rule.matches).map(|it| it.source_namespace.as_ref());
         let tcp = spec.tcp.iter().flat_map(|rule| &rule.matches).map(|it| it.source_namespace.as_ref());
         http.chain(tls).chain(tcp).flatten().map(|namespace| &namespace.value)

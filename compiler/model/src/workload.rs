@@ -38,13 +38,15 @@ impl<'r> Workload<'r> {
     pub(crate) fn of(resource: &'r Resource) -> Option<Workload<'r>> {
         let pod = Pod::of(resource)?;
         let templates = pod.annotations.get("inject.istio.io/templates");
+        let mut ports = Vec::with_capacity(pod.containers.iter().map(|container| container.ports.len()).sum());
+        ports.extend(pod.containers.iter().flat_map(ports_of));
         Some(Workload {
             resource,
             namespace: resource.subject.namespace.clone().unwrap_or_default(),
             name: resource.subject.name.clone(),
             labels: label_set(pod.labels),
             service_account: pod.service_account.map_or("default".into(), |account| account.value.clone()),
-            ports: pod.containers.iter().flat_map(ports_of).collect(),
+            ports,
             gateway: templates.is_some_and(|templates| templates.contains("gateway")),
             meshed: !pod.host_network,
         })
@@ -57,17 +59,17 @@ impl<'r> Workload<'r> {
             let (Some(kind), Some(name)) = (&owner.kind, &owner.name) else { return false };
             declared.contains(&(self.namespace.clone(), kind.value.clone(), name.value.clone()))
         };
-        self.resource.subject.kind != "Pod" && self.resource.meta.owner_references.iter().any(made)
+        self.resource.subject.kind() != "Pod" && self.resource.meta.owner_references.iter().any(made)
     }
 
     /// Its kind and name, for [`Workload::is_made_by`].
     pub(crate) fn declared(&self) -> (Text, Text, Text) {
-        (self.namespace.clone(), self.resource.subject.kind.clone(), self.name.clone())
+        (self.namespace.clone(), self.resource.subject.kind().clone(), self.name.clone())
     }
 
     /// Which of several of one name is kept: a Deployment before other templates, a template before a Pod.
     pub(crate) fn rank(&self) -> (bool, bool, &Text) {
-        let kind = &self.resource.subject.kind;
+        let kind = self.resource.subject.kind();
         (kind == "Pod", kind != "Deployment", kind)
     }
 
@@ -98,7 +100,7 @@ mod tests {
         }
         assert_eq!(problems, []);
         let read = |outcome| match outcome {
-            taut_resources::Outcome::Read(resource) => Some((*resource).clone()),
+            taut_resources::Outcome::Read(resource) => Some(resource),
             _ => None,
         };
         let resources: Vec<_> = outcomes.into_iter().filter_map(read).collect();

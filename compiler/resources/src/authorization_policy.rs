@@ -8,7 +8,7 @@ use taut_source::Text;
 
 use crate::grammar::{IP_OR_BLOCK, PATH_TEMPLATE, PORT_TEXT, SERVICE_ACCOUNT, TRUST_DOMAIN_MATCH};
 use crate::message::{keyword, message};
-use crate::read::At;
+use crate::read::{At, List};
 use crate::selector::{Selector, TargetRef};
 
 keyword! {
@@ -31,15 +31,15 @@ message! {
         /// The workloads; all of the namespace if missing, all of the mesh in the root namespace.
         selector: Option<Selector> = "selector";
         /// A Gateway instead of workloads.
-        target_ref: Option<TargetRef> = "targetRef";
+        target_ref: Option<Box<TargetRef>> = "targetRef";
         /// Gateways instead of workloads.
-        target_refs: Vec<TargetRef> = "targetRefs", items(..=16);
+        target_refs: List<TargetRef> = "targetRefs", items(..=16);
         /// What happens; ALLOW if missing.
         action: Option<At<Action>> = "action";
         /// Any of these matches. None at all match nothing; an empty rule matches everything.
-        rules: Option<Vec<AuthzRule>> = "rules", items(..=512);
+        rules: Option<List<AuthzRule>> = "rules", items(..=512);
         /// Who is asked by CUSTOM.
-        provider: Option<AuthzProvider> = "provider";
+        provider: Option<Box<AuthzProvider>> = "provider";
     }
     where at_most_one("selector", "targetRef", "targetRefs"), check(AuthorizationPolicy::check);
 }
@@ -56,11 +56,11 @@ message! {
     /// All of its parts match; a part that is missing matches everything.
     pub struct AuthzRule {
         /// Any of these.
-        from: Option<Vec<From>> = "from", items(1..=512);
+        from: Option<List<From>> = "from", items(1..=512);
         /// Any of these.
-        to: Option<Vec<To>> = "to", items(1..);
+        to: Option<List<To>> = "to", items(1..);
         /// All of these.
-        when: Option<Vec<Condition>> = "when";
+        when: Option<List<Condition>> = "when";
     }
 }
 
@@ -86,33 +86,33 @@ message! {
     /// Who asks: every list that is there matches.
     pub struct AuthzSource {
         /// Mesh identities, `TRUST_DOMAIN/ns/NAMESPACE/sa/NAME`.
-        principals: Vec<At<Text>> = "principals", chars(1..);
+        principals: List<At<Text>> = "principals", chars(1..);
         /// None of these.
-        not_principals: Vec<At<Text>> = "notPrincipals", chars(1..);
+        not_principals: List<At<Text>> = "notPrincipals", chars(1..);
         /// Token identities.
-        request_principals: Vec<At<Text>> = "requestPrincipals", chars(1..);
+        request_principals: List<At<Text>> = "requestPrincipals", chars(1..);
         /// None of these.
-        not_request_principals: Vec<At<Text>> = "notRequestPrincipals", chars(1..);
+        not_request_principals: List<At<Text>> = "notRequestPrincipals", chars(1..);
         /// Namespaces of mesh identities.
-        namespaces: Vec<At<Text>> = "namespaces", chars(1..);
+        namespaces: List<At<Text>> = "namespaces", chars(1..);
         /// None of these.
-        not_namespaces: Vec<At<Text>> = "notNamespaces", chars(1..);
+        not_namespaces: List<At<Text>> = "notNamespaces", chars(1..);
         /// Service accounts, `NAMESPACE/NAME` or `NAME`.
-        service_accounts: Vec<At<Text>> = "serviceAccounts", items(..=16), chars(1..=320), is(SERVICE_ACCOUNT);
+        service_accounts: List<At<Text>> = "serviceAccounts", items(..=16), chars(1..=320), is(SERVICE_ACCOUNT);
         /// None of these.
-        not_service_accounts: Vec<At<Text>> = "notServiceAccounts", items(..=16), chars(1..=320), is(SERVICE_ACCOUNT);
+        not_service_accounts: List<At<Text>> = "notServiceAccounts", items(..=16), chars(1..=320), is(SERVICE_ACCOUNT);
         /// Trust domains of mesh identities.
-        trust_domains: Vec<At<Text>> = "trustDomains", chars(1..), is(TRUST_DOMAIN_MATCH);
+        trust_domains: List<At<Text>> = "trustDomains", chars(1..), is(TRUST_DOMAIN_MATCH);
         /// None of these.
-        not_trust_domains: Vec<At<Text>> = "notTrustDomains", chars(1..), is(TRUST_DOMAIN_MATCH);
+        not_trust_domains: List<At<Text>> = "notTrustDomains", chars(1..), is(TRUST_DOMAIN_MATCH);
         /// Addresses of the connection.
-        ip_blocks: Vec<At<Text>> = "ipBlocks", chars(1..), is(IP_OR_BLOCK);
+        ip_blocks: List<At<Text>> = "ipBlocks", chars(1..), is(IP_OR_BLOCK);
         /// None of these.
-        not_ip_blocks: Vec<At<Text>> = "notIpBlocks", chars(1..), is(IP_OR_BLOCK);
+        not_ip_blocks: List<At<Text>> = "notIpBlocks", chars(1..), is(IP_OR_BLOCK);
         /// Addresses of the original client.
-        remote_ip_blocks: Vec<At<Text>> = "remoteIpBlocks", chars(1..), is(IP_OR_BLOCK);
+        remote_ip_blocks: List<At<Text>> = "remoteIpBlocks", chars(1..), is(IP_OR_BLOCK);
         /// None of these.
-        not_remote_ip_blocks: Vec<At<Text>> = "notRemoteIpBlocks", chars(1..), is(IP_OR_BLOCK);
+        not_remote_ip_blocks: List<At<Text>> = "notRemoteIpBlocks", chars(1..), is(IP_OR_BLOCK);
     }
     where check(AuthzSource::check);
 }
@@ -121,21 +121,21 @@ message! {
     /// What is asked for: every list that is there matches.
     pub struct Operation {
         /// The Host header, port included.
-        hosts: Vec<At<Text>> = "hosts", chars(1..);
+        hosts: List<At<Text>> = "hosts", chars(1..);
         /// None of these.
-        not_hosts: Vec<At<Text>> = "notHosts", chars(1..);
+        not_hosts: List<At<Text>> = "notHosts", chars(1..);
         /// Ports of the workload.
-        ports: Vec<At<Text>> = "ports", chars(1..), is(PORT_TEXT);
+        ports: List<At<Text>> = "ports", chars(1..), is(PORT_TEXT);
         /// None of these.
-        not_ports: Vec<At<Text>> = "notPorts", chars(1..), is(PORT_TEXT);
+        not_ports: List<At<Text>> = "notPorts", chars(1..), is(PORT_TEXT);
         /// Methods.
-        methods: Vec<At<Text>> = "methods", chars(1..);
+        methods: List<At<Text>> = "methods", chars(1..);
         /// None of these.
-        not_methods: Vec<At<Text>> = "notMethods", chars(1..);
+        not_methods: List<At<Text>> = "notMethods", chars(1..);
         /// Paths without the query.
-        paths: Vec<At<Text>> = "paths", chars(1..), is(PATH_TEMPLATE);
+        paths: List<At<Text>> = "paths", chars(1..), is(PATH_TEMPLATE);
         /// None of these.
-        not_paths: Vec<At<Text>> = "notPaths", chars(1..), is(PATH_TEMPLATE);
+        not_paths: List<At<Text>> = "notPaths", chars(1..), is(PATH_TEMPLATE);
     }
     where check(Operation::check);
 }
@@ -146,9 +146,9 @@ message! {
         /// What is looked at, such as `request.headers[x-env]`.
         key: At<Text> = "key", chars(1..);
         /// Any of these.
-        values: Vec<At<Text>> = "values", chars(1..);
+        values: List<At<Text>> = "values", chars(1..);
         /// None of these.
-        not_values: Vec<At<Text>> = "notValues", chars(1..);
+        not_values: List<At<Text>> = "notValues", chars(1..);
     }
     where check(Condition::check);
 }

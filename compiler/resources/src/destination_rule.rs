@@ -14,7 +14,7 @@ use crate::DurationOrZero;
 use crate::export_to::check_export_to;
 use crate::grammar::{FQDN_OR_IP, LABEL, LABEL_KEY, LABEL_VALUE, WILDCARD_HOST};
 use crate::message::{keyword, message};
-use crate::read::{At, Labels, Reader};
+use crate::read::{At, Labels, List, Reader};
 use crate::rules;
 use crate::scalar::{Port, PortRef};
 use crate::selector::Selector;
@@ -33,9 +33,9 @@ message! {
         /// For all of its ports and subsets.
         traffic_policy: Option<Box<TrafficPolicy>> = "trafficPolicy";
         /// Parts of the service, by labels.
-        subsets: Vec<Subset> = "subsets", unique("name");
+        subsets: List<Subset> = "subsets", unique("name");
         /// The namespaces whose proxies may use it.
-        export_to: Vec<At<Text>> = "exportTo";
+        export_to: List<At<Text>> = "exportTo";
         /// The clients it is for.
         workload_selector: Option<Selector> = "workloadSelector", refused("put the rule in the clients' own namespace");
     }
@@ -66,7 +66,7 @@ message! {
         /// TLS towards the endpoints; automatic mTLS if missing.
         tls: Option<Box<ClientTls>> = "tls";
         /// For one port, in place of everything above.
-        port_level_settings: Vec<PortPolicy> = "portLevelSettings", items(..=4096);
+        port_level_settings: List<PortPolicy> = "portLevelSettings", items(..=4096);
         /// Goes through a proxy.
         tunnel: Option<Box<Tunnel>> = "tunnel", refused("let the proxy be the destination of a route");
         /// Writes a PROXY header.

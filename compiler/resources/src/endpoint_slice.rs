@@ -3,7 +3,7 @@
 use taut_source::Text;
 
 use crate::message::message;
-use crate::read::At;
+use crate::read::{At, List};
 use crate::scalar::Port;
 
 message! {
@@ -12,9 +12,9 @@ message! {
         /// IPv4, IPv6 or FQDN.
         address_type: Option<At<Text>> = "addressType";
         /// The endpoints.
-        endpoints: Vec<SliceEndpoint> = "endpoints";
+        endpoints: List<SliceEndpoint> = "endpoints";
         /// Their ports, by the names of the service's ports.
-        ports: Vec<SlicePort> = "ports";
+        ports: List<SlicePort> = "ports";
     }
 }
 
@@ -22,7 +22,7 @@ message! {
     /// One endpoint.
     pub struct SliceEndpoint open {
         /// Its addresses, of which any will do.
-        addresses: Vec<At<Text>> = "addresses";
+        addresses: List<At<Text>> = "addresses";
         /// Its state.
         conditions: Option<SliceConditions> = "conditions";
     }

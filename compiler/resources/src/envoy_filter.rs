@@ -3,7 +3,7 @@
 use taut_source::{Node, Text};
 
 use crate::message::{keyword, message};
-use crate::read::{At, Labels, Reader};
+use crate::read::{At, Labels, List, Reader};
 use crate::rules;
 use crate::scalar::Port;
 use crate::selector::{TargetRef, WorkloadSelector};
@@ -15,9 +15,9 @@ message! {
         /// The workloads.
         workload_selector: Option<WorkloadSelector> = "workloadSelector";
         /// Gateways or services instead of workloads.
-        target_refs: Vec<TargetRef> = "targetRefs", items(..=16);
+        target_refs: List<TargetRef> = "targetRefs", items(..=16);
         /// The patches.
-        config_patches: Vec<ConfigPatch> = "configPatches";
+        config_patches: List<ConfigPatch> = "configPatches";
         /// Which comes first.
         priority: Option<At<i32>> = "priority";
     }

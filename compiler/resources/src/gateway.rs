@@ -4,7 +4,7 @@ use taut_source::{Node, Text};
 
 use crate::grammar::{BIND, GATEWAY_HOST, LABEL_KEY, LABEL_VALUE, is_label};
 use crate::message::message;
-use crate::read::{At, Labels, Reader};
+use crate::read::{At, Labels, List, Reader};
 use crate::rules;
 use crate::scalar::PortOrZero;
 use crate::server_tls::{ServerTls, ServerTlsMode};
@@ -15,7 +15,7 @@ message! {
         /// Labels of the workloads, in any namespace; all gateways if empty.
         selector: Labels = "selector", keys(LABEL_KEY), is(LABEL_VALUE);
         /// What they listen to.
-        servers: Vec<Server> = "servers";
+        servers: List<Server> = "servers";
     }
     where check(Gateway::check);
 }
@@ -28,7 +28,7 @@ message! {
         /// The address to listen on.
         bind: Option<At<Text>> = "bind", if_set(BIND), refused("the gateway listens on the addresses that its command line names");
         /// The hosts, each `[namespace/]name`.
-        hosts: Vec<At<Text>> = "hosts", required, items(1..), is(GATEWAY_HOST);
+        hosts: List<At<Text>> = "hosts", required, items(1..), is(GATEWAY_HOST);
         /// TLS for clients.
         tls: Option<Box<ServerTls>> = "tls";
         /// Unused in Istio as well.

@@ -4,7 +4,7 @@ use taut_source::{Node, Text};
 
 use crate::grammar::{HOSTNAME, LABEL};
 use crate::message::{keyword, message};
-use crate::read::{At, Reader};
+use crate::read::{At, List, Reader};
 use crate::rules;
 use crate::scalar::{FreeForm, Port};
 
@@ -16,9 +16,9 @@ message! {
         /// What no rule has.
         default_backend: Option<IngressBackend> = "defaultBackend", inert("Istio does not read it either: write a rule without host");
         /// Certificates.
-        tls: Vec<IngressTls> = "tls";
+        tls: List<IngressTls> = "tls";
         /// The rules.
-        rules: Vec<IngressRule> = "rules";
+        rules: List<IngressRule> = "rules";
     }
 }
 
@@ -26,7 +26,7 @@ message! {
     /// A certificate for some hosts.
     pub struct IngressTls {
         /// The hosts; every one if empty.
-        hosts: Vec<At<Text>> = "hosts";
+        hosts: List<At<Text>> = "hosts";
         /// The Secret.
         secret_name: Option<At<Text>> = "secretName";
     }
@@ -46,7 +46,7 @@ message! {
     /// Paths.
     pub struct IngressPaths {
         /// The paths.
-        paths: Vec<IngressPath> = "paths", required, items(1..);
+        paths: List<IngressPath> = "paths", required, items(1..);
     }
 }
 

@@ -6,7 +6,7 @@
 //! Length: a table of all kinds, one row each.
 
 use serde_json::{Map, Value, json};
-use taut_source::{FileId, Node, Span, Subject};
+use taut_source::{FileId, Node, Span, Subject, Text, TypeMeta};
 
 use crate::gateway_api;
 use crate::message::FieldInfo;
@@ -109,6 +109,8 @@ pub struct Kind {
     pub group: &'static str,
     /// The served versions, newest first. All have one schema.
     pub versions: &'static [&'static str],
+    /// The types of its objects: one for each version.
+    pub(crate) types: &'static [TypeMeta],
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
     /// Where its fields stand.
@@ -123,7 +125,7 @@ pub struct Kind {
 
 macro_rules! kinds {
     ($(
-        $name:literal in $group:literal [$($version:literal),*] $scope:ident $api:ident
+        $name:literal in $group:tt [$($version:literal),*] $scope:ident $api:ident
         $support:ident $(( $($argument:expr),* ))? => $Variant:ident($Type:ty);
     )*) => {
         /// Every kind that Taut reads.
@@ -132,6 +134,10 @@ macro_rules! kinds {
                 name: $name,
                 group: $group,
                 versions: &[$($version),*],
+                types: &[$(TypeMeta {
+                    api_version: Text::new_static(kinds!(@api $group $version)),
+                    kind: Text::new_static($name),
+                }),*],
                 namespaced: kinds!(@$scope),
                 api: Api::$api,
                 support: kinds!(@$support $(( $($argument),* ))?),
@@ -141,6 +147,8 @@ macro_rules! kinds {
             },
         )*];
     };
+    (@api "" $version:literal) => { $version };
+    (@api $group:tt $version:literal) => { concat!($group, "/", $version) };
     (@namespaced) => { true };
     (@cluster) => { false };
     (@carried) => { Support::Carried };

@@ -84,7 +84,7 @@ pub use object::{Outcome, read_resource};
 pub use peer_authentication::*;
 pub use proxy_config::*;
 pub use re2::{Re2Problem, translate as translate_pattern};
-pub use read::{At, Labels, Named, Read, Reader};
+pub use read::{At, Labels, List, Named, Read, Reader, TextAt};
 pub use reported::{Reported, ReportedCondition};
 pub use request_authentication::*;
 pub use rules::{UNSUPPORTED_KIND_CODE, all as rules};

@@ -7,11 +7,11 @@ mod networks;
 mod providers;
 mod proxy;
 
-use taut_source::{FileId, Node, Problem, Subject, Text};
+use taut_source::{FileId, Node, Problem, Subject, Text, TypeMeta};
 
 use crate::grammar::{LABEL, TRUST_DOMAIN};
 use crate::message::{keyword, message};
-use crate::read::{Authority, Read, Reader};
+use crate::read::{Authority, List, Read, Reader};
 use crate::rules;
 use crate::scalar::{FreeForm, Port};
 use crate::selector::LabelSelector;
@@ -37,8 +37,8 @@ pub fn read_mesh_networks(node: Node<'_>, file: FileId, problems: &mut Vec<Probl
 }
 
 fn reader<'p>(kind: &str, file: FileId, problems: &'p mut Vec<Problem>) -> Reader<'p> {
-    let named = |text: &str| Text::new(text);
-    let subject = Subject { api_version: named(""), kind: named(kind), namespace: None, name: named("") };
+    let of = TypeMeta { api_version: Text::default(), kind: kind.into() };
+    let subject = Subject::new(of, None, Text::default());
     Reader { file, subject: Some(subject), problems, authority: Authority::Istio, refused: false, lenient: true }
 }
 
@@ -48,7 +48,7 @@ message! {
         /// The first part of every identity.
         trust_domain: Option<At<Text>> = "trustDomain", if_set(TRUST_DOMAIN);
         /// Other names of it.
-        trust_domain_aliases: Vec<At<Text>> = "trustDomainAliases", is(TRUST_DOMAIN);
+        trust_domain_aliases: List<At<Text>> = "trustDomainAliases", is(TRUST_DOMAIN);
         /// The namespace whose policies are mesh-wide.
         root_namespace: Option<At<Text>> = "rootNamespace", if_set(LABEL);
         /// The port that outbound connections are redirected to.
@@ -94,13 +94,13 @@ message! {
         /// Whether proxies use mTLS by themselves.
         enable_auto_mtls: Option<At<bool>> = "enableAutoMtls";
         /// Other roots.
-        ca_certificates: Vec<CertificateAuthority> = "caCertificates", refused("import roots with the certificate authority");
+        ca_certificates: List<CertificateAuthority> = "caCertificates", refused("import roots with the certificate authority");
         /// Who sees services without `exportTo`.
-        default_service_export_to: Vec<At<Text>> = "defaultServiceExportTo";
+        default_service_export_to: List<At<Text>> = "defaultServiceExportTo";
         /// Who sees virtual services without it.
-        default_virtual_service_export_to: Vec<At<Text>> = "defaultVirtualServiceExportTo";
+        default_virtual_service_export_to: List<At<Text>> = "defaultVirtualServiceExportTo";
         /// Who sees destination rules without it.
-        default_destination_rule_export_to: Vec<At<Text>> = "defaultDestinationRuleExportTo";
+        default_destination_rule_export_to: List<At<Text>> = "defaultDestinationRuleExportTo";
         /// Balancing by locality.
         locality_lb_setting: Option<LocalityBalancing> = "localityLbSetting";
         /// Balancing by zone.
@@ -114,9 +114,9 @@ message! {
         /// How statistics of outbound clusters are named.
         outbound_cluster_stat_name: Option<At<Text>> = "outboundClusterStatName", inert("it only names statistics of Envoy");
         /// What is different of some services.
-        service_settings: Vec<ServiceSettings> = "serviceSettings", refused("there is one cluster: leave it out");
+        service_settings: List<ServiceSettings> = "serviceSettings", refused("there is one cluster: leave it out");
         /// Which services other clusters see.
-        service_scope_configs: Vec<FreeForm> = "serviceScopeConfigs", inert("it is for ambient mode over several clusters");
+        service_scope_configs: List<FreeForm> = "serviceScopeConfigs", inert("it is for ambient mode over several clusters");
         /// Who sees ServiceEntries in ambient mode.
         service_entry_visibility: Option<FreeForm> = "serviceEntryVisibility", inert("it is for ambient mode");
         /// Whether the agent adds the application's metrics to the proxy's.
@@ -124,11 +124,11 @@ message! {
         /// Whether the proxies look peers up.
         verify_certificate_at_client: Option<At<bool>> = "verifyCertificateAtClient", inert("certificates are always verified");
         /// Who is told and asked.
-        extension_providers: Vec<ExtensionProvider> = "extensionProviders";
+        extension_providers: List<ExtensionProvider> = "extensionProviders";
         /// Which of them, where nothing is said.
         default_providers: Option<DefaultProviders> = "defaultProviders";
         /// Which namespaces count; all if empty.
-        discovery_selectors: Vec<LabelSelector> = "discoverySelectors", refused("keep other namespaces out of the folder that Taut reads");
+        discovery_selectors: List<LabelSelector> = "discoverySelectors", refused("keep other namespaces out of the folder that Taut reads");
         /// How paths are normalized.
         path_normalization: Option<PathNormalization> = "pathNormalization";
         /// When and how often to try again.
@@ -144,9 +144,9 @@ message! {
         /// The certificate authority.
         ca: Option<FreeForm> = "ca", refused("the certificate authority is Taut's own");
         /// Certificates for the control plane.
-        certificates: Vec<FreeForm> = "certificates", refused("the certificate authority is Taut's own");
+        certificates: List<FreeForm> = "certificates", refused("the certificate authority is Taut's own");
         /// Where configuration comes from.
-        config_sources: Vec<ConfigSource> = "configSources", refused("git is where configuration comes from");
+        config_sources: List<ConfigSource> = "configSources", refused("git is where configuration comes from");
         /// A standard that TLS keeps to.
         compliance_policy: Option<At<Text>> = "compliancePolicy", refused("TLS 1.2 and 1.3 are spoken");
     }
@@ -223,9 +223,9 @@ message! {
         /// As the address of a bundle.
         spiffe_bundle_url: Option<At<Text>> = "spiffeBundleUrl";
         /// For which signers.
-        cert_signers: Vec<At<Text>> = "certSigners";
+        cert_signers: List<At<Text>> = "certSigners";
         /// For which trust domains.
-        trust_domains: Vec<At<Text>> = "trustDomains";
+        trust_domains: List<At<Text>> = "trustDomains";
     }
     where at_most_one("pem", "spiffeBundleUrl");
 }
@@ -236,7 +236,7 @@ message! {
         /// What.
         settings: Option<ClusterSettings> = "settings";
         /// Of which.
-        hosts: Vec<At<Text>> = "hosts";
+        hosts: List<At<Text>> = "hosts";
     }
 }
 
@@ -252,11 +252,11 @@ message! {
     /// The providers where nothing is said.
     pub struct DefaultProviders {
         /// Of traces.
-        tracing: Vec<At<Text>> = "tracing";
+        tracing: List<At<Text>> = "tracing";
         /// Of metrics.
-        metrics: Vec<At<Text>> = "metrics", inert("every proxy serves its metrics to whoever fetches them");
+        metrics: List<At<Text>> = "metrics", inert("every proxy serves its metrics to whoever fetches them");
         /// Of access logs.
-        access_logging: Vec<At<Text>> = "accessLogging";
+        access_logging: List<At<Text>> = "accessLogging";
     }
 }
 
@@ -302,9 +302,9 @@ message! {
         /// The oldest version.
         min_protocol_version: Option<At<MeshTlsVersion>> = "minProtocolVersion";
         /// The curves of the key exchange.
-        ecdh_curves: Vec<At<Text>> = "ecdhCurves";
+        ecdh_curves: List<At<Text>> = "ecdhCurves";
         /// The ciphers of 1.2.
-        cipher_suites: Vec<At<Text>> = "cipherSuites";
+        cipher_suites: List<At<Text>> = "cipherSuites";
     }
 }
 
@@ -326,7 +326,7 @@ message! {
         /// TLS towards it.
         tls_settings: Option<ClientTls> = "tlsSettings";
         /// What of it.
-        subscribed_resources: Vec<At<Text>> = "subscribedResources";
+        subscribed_resources: List<At<Text>> = "subscribedResources";
     }
 }
 

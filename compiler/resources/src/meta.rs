@@ -4,26 +4,26 @@ use taut_source::{Node, Text};
 
 use crate::grammar::{LABEL_KEY, LABEL_VALUE, NAMESPACE, SUBDOMAIN};
 use crate::message::message;
-use crate::read::{At, Labels, Reader};
+use crate::read::{At, Labels, List, Reader, TextAt};
 use crate::rules;
 
 message! {
     /// `metadata`, as far as the mesh reads it.
     pub struct Meta open {
         /// The name; unique per kind and namespace.
-        name: Option<At<Text>> = "name", chars(1..=253), is(SUBDOMAIN);
+        name: Option<TextAt> = "name", chars(1..=253), is(SUBDOMAIN);
         /// What a name is generated from when the object is created.
-        generate_name: Option<At<Text>> = "generateName";
+        generate_name: Option<TextAt> = "generateName";
         /// The namespace; the run's default where it is missing.
-        namespace: Option<At<Text>> = "namespace", if_set(NAMESPACE);
+        namespace: Option<TextAt> = "namespace", if_set(NAMESPACE);
         /// Labels, which selectors compare.
         labels: Labels = "labels", keys(LABEL_KEY), is(LABEL_VALUE);
         /// Annotations.
         annotations: Labels = "annotations", keys(LABEL_KEY);
         /// When a cluster created it. Git knows no such time, so it decides nothing unless a file carries it.
-        creation_timestamp: Option<At<Text>> = "creationTimestamp";
+        creation_timestamp: Option<Box<At<Text>>> = "creationTimestamp";
         /// The objects that made this one, such as the ReplicaSet of a Pod.
-        owner_references: Vec<OwnerReference> = "ownerReferences";
+        owner_references: List<OwnerReference> = "ownerReferences";
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use taut_source::{Data, FileId, Node, Problem, Subject, Text};
+use taut_source::{Data, FileId, Node, Problem, Subject, Text, TypeMeta};
 
 use crate::kind::{Api, KINDS, Kind, Resource, Spec, Support};
 use crate::meta::{Meta, empty_map};
@@ -97,7 +97,14 @@ fn read_object(
         given if !given.is_empty() => Some(given),
         _ => Some(Text::new(default_namespace)).filter(|name| !name.is_empty()),
     };
-    let subject = Subject { api_version: api.into(), kind: kind.into(), namespace, name: written("name") };
+    let served = known.and_then(|known| known.types.iter().find(|served| served.api_version == api));
+    let subject = match served {
+        Some(served) => Subject::known(served, namespace, written("name")),
+        None => {
+            let of = TypeMeta { api_version: api.into(), kind: kind.into() };
+            Subject::new(of, namespace, written("name"))
+        }
+    };
     let istio = group.ends_with("istio.io");
     let mut cx = Reader {
         file,

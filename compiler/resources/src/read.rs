@@ -26,9 +26,12 @@ impl<T> Deref for At<T> {
     }
 }
 
+/// A list of a document. Most fields of a resource are lists that it does not have: one that is empty takes 8 bytes.
+pub type List<T> = thin_vec::ThinVec<T>;
+
 /// A map from names to strings: labels, selectors, annotations. In the order of the file.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Labels(pub Vec<(At<Text>, At<Text>)>);
+pub struct Labels(pub List<(At<Text>, At<Text>)>);
 
 impl Labels {
     /// The value of a name.
@@ -130,7 +133,7 @@ impl Reader<'_> {
 
     /// Whether the resource being read is of one of some versions of its API.
     pub(crate) fn is_version(&self, versions: &[&str]) -> bool {
-        let api = self.subject.as_ref().map_or("", |subject| subject.api_version.as_str());
+        let api = self.subject.as_ref().map_or("", |subject| subject.api_version().as_str());
         versions.contains(&api.rsplit('/').next().unwrap_or_default())
     }
 
@@ -212,6 +215,14 @@ impl Reader<'_> {
     }
 
     pub(crate) fn wrong_type<T>(&mut self, node: Node<'_>, want: &str) -> Option<T> {
+        self.say_wrong_type(node, want);
+        None
+    }
+
+    // Apart from the function above, of which there is one for every type: hundreds of these would be a tenth of the
+    // program.
+    #[cold]
+    fn say_wrong_type(&mut self, node: Node<'_>, want: &str) {
         let got = match node.data() {
             Data::Null => "nothing".to_owned(),
             Data::Bool(_) => format!("the boolean `{}`", node.written()),
@@ -239,22 +250,27 @@ impl Reader<'_> {
             _ => format!("write {want}"),
         };
         self.report(&rules::WRONG_TYPE, node.span(), format!("`{}` is {got}, not {want}", node.path()), help);
-        None
     }
 
     pub(crate) fn missing<T>(&mut self, node: Node<'_>, key: &str) -> Option<T> {
+        self.say_missing(node, key);
+        None
+    }
+
+    #[cold]
+    fn say_missing(&mut self, node: Node<'_>, key: &str) {
         let path = node.path();
         let dot = if path.is_empty() { "" } else { "." };
         let message = format!("`{path}{dot}{key}` is required");
         self.report(&rules::MISSING_FIELD, node.span(), message, format!("add `{key}:` here"));
-        let routing = self.subject.as_ref().is_some_and(|subject| subject.kind == "VirtualService");
+        let routing = self.subject.as_ref().is_some_and(|subject| subject.kind() == "VirtualService");
         if let Some(problem) = self.problems.last_mut().filter(|_| routing && key == "destination") {
             // Istio sees a destination without a host there, and says that there is no such host.
             (problem.istio, problem.reftype) = (Some("IST0101"), Some("host"));
         }
-        None
     }
 
+    #[cold]
     pub(crate) fn unknown_field(&mut self, key: Node<'_>, known: &[&str]) {
         let written = key.text().unwrap_or_default();
         // A merge key is reported as YAML.
@@ -274,14 +290,19 @@ impl Reader<'_> {
     }
 
     pub(crate) fn unknown_word<T>(&mut self, node: Node<'_>, known: &[&str]) -> Option<T> {
-        let Some(written) = node.text() else { return self.wrong_type(node, "a string") };
+        self.say_unknown_word(node, known);
+        None
+    }
+
+    #[cold]
+    fn say_unknown_word(&mut self, node: Node<'_>, known: &[&str]) {
+        let Some(written) = node.text() else { return self.say_wrong_type(node, "a string") };
         let help = match closest(written, known) {
             Some(like) => format!("did you mean `{like}`?"),
             None => format!("write one of: {}", known.join(", ")),
         };
         let message = format!("`{}` cannot be `{}`", node.path(), shortened(written));
         self.report(&rules::UNKNOWN_WORD, node.span(), message, help);
-        None
     }
 
     /// Reports a field that is not carried to the data plane. True if the field is one.
@@ -383,14 +404,14 @@ impl<T: Read> Read for Box<T> {
     }
 }
 
-impl<T: Read> Read for Vec<T> {
+impl<T: Read> Read for List<T> {
     fn read(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self> {
         if !matches!(node.data(), Data::List) {
             return cx.wrong_type(node, "a list");
         }
         // An item that cannot be read is reported and left out: the rest is still checked.
         // Counted first: a list that grows takes room for four at once, and most have one.
-        let mut items = Vec::with_capacity(node.items().take(LIST_MAX).count());
+        let mut items = List::with_capacity(node.items().take(LIST_MAX).count());
         for item in node.items() {
             if LIST_MAX == items.len() {
                 let message = format!("`{}` has more than {LIST_MAX} items", node.path());
@@ -406,7 +427,7 @@ impl<T: Read> Read for Vec<T> {
     }
 
     fn absent() -> Option<Self> {
-        Some(Vec::new())
+        Some(List::new())
     }
 
     fn schema() -> Value {
@@ -432,9 +453,26 @@ impl<T: Read> Read for At<T> {
     }
 }
 
+/// A string of which only the place is kept: the [`Subject`] knows what it says, or it does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextAt {
+    /// Where it stands.
+    pub span: Span,
+}
+
+impl Read for TextAt {
+    fn read(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self> {
+        Text::read(node, cx).map(|_| TextAt { span: node.span() })
+    }
+
+    fn schema() -> Value {
+        Text::schema()
+    }
+}
+
 impl Read for Labels {
     fn read(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self> {
-        <Vec<(At<Text>, At<Text>)>>::read_pairs(node, cx).map(Labels)
+        <List<(At<Text>, At<Text>)>>::read_pairs(node, cx).map(Labels)
     }
 
     fn absent() -> Option<Self> {
@@ -451,12 +489,12 @@ pub(crate) trait ReadPairs: Sized {
     fn read_pairs(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self>;
 }
 
-impl<T: Read> ReadPairs for Vec<(At<Text>, T)> {
+impl<T: Read> ReadPairs for List<(At<Text>, T)> {
     fn read_pairs(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self> {
         if !matches!(node.data(), Data::Map) {
             return cx.wrong_type(node, "a map");
         }
-        let mut pairs: Self = Vec::with_capacity(node.pairs().count());
+        let mut pairs: Self = List::with_capacity(node.pairs().count());
         for (key, value) in node.pairs() {
             if cx.is_full() {
                 break;
@@ -473,17 +511,17 @@ impl<T: Read> ReadPairs for Vec<(At<Text>, T)> {
 
 /// A map from names that the user chooses to messages.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Named<T>(pub Vec<(At<Text>, T)>);
+pub struct Named<T>(pub List<(At<Text>, T)>);
 
 impl<T> Default for Named<T> {
     fn default() -> Self {
-        Named(Vec::new())
+        Named(List::new())
     }
 }
 
 impl<T: Read> Read for Named<T> {
     fn read(node: Node<'_>, cx: &mut Reader<'_>) -> Option<Self> {
-        <Vec<(At<Text>, T)>>::read_pairs(node, cx).map(Named)
+        <List<(At<Text>, T)>>::read_pairs(node, cx).map(Named)
     }
 
     fn absent() -> Option<Self> {

@@ -4,11 +4,13 @@
 
 use taut_source::{Data, Node, Span, Text};
 
+use crate::read::List;
+
 /// The status of an object; empty where the file has none, as files in git mostly have none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reported {
     /// Its conditions.
-    pub conditions: Vec<ReportedCondition>,
+    pub conditions: List<ReportedCondition>,
     /// Whether addresses were given to it.
     pub addresses: bool,
 }
@@ -36,7 +38,7 @@ impl Reported {
         let list = |node: Node<'_>, key: &str| node.get(key).filter(|node| matches!(node.data(), Data::List)).is_some();
         let addresses = list(status, "addresses")
             && status.get("addresses").is_some_and(|addresses| addresses.items().next().is_some());
-        let mut conditions = Vec::new();
+        let mut conditions = List::new();
         collect(status, &mut conditions);
         // A route has its conditions once for each parent.
         if let Some(parents) = status.get("parents").filter(|parents| matches!(parents.data(), Data::List)) {
@@ -48,7 +50,7 @@ impl Reported {
     }
 }
 
-fn collect(status: Node<'_>, conditions: &mut Vec<ReportedCondition>) {
+fn collect(status: Node<'_>, conditions: &mut List<ReportedCondition>) {
     let Some(list) = status.get("conditions").filter(|list| matches!(list.data(), Data::List)) else { return };
     for node in list.items().filter(|node| matches!(node.data(), Data::Map)) {
         let text = |key: &str| node.get(key).and_then(Node::text).map(Text::new).unwrap_or_default();

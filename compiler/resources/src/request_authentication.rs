@@ -6,7 +6,7 @@ use taut_source::{Node, Text};
 use crate::Duration;
 use crate::grammar::{HTTP_URL, PLAIN_HEADER};
 use crate::message::{keyword, message};
-use crate::read::{At, Reader};
+use crate::read::{At, List, Reader};
 use crate::rules;
 use crate::selector::{Selector, TargetRef};
 
@@ -16,11 +16,11 @@ message! {
         /// The workloads; all of the namespace if missing, all of the mesh in the root namespace.
         selector: Option<Selector> = "selector";
         /// A Gateway instead of workloads.
-        target_ref: Option<TargetRef> = "targetRef";
+        target_ref: Option<Box<TargetRef>> = "targetRef";
         /// Gateways instead of workloads.
-        target_refs: Vec<TargetRef> = "targetRefs", items(..=16);
+        target_refs: List<TargetRef> = "targetRefs", items(..=16);
         /// The issuers.
-        jwt_rules: Vec<JwtRule> = "jwtRules", items(..=4096);
+        jwt_rules: List<JwtRule> = "jwtRules", items(..=4096);
     }
     where at_most_one("selector", "targetRef", "targetRefs");
 }
@@ -41,27 +41,27 @@ message! {
         /// Who issues them.
         issuer: Option<At<Text>> = "issuer", chars(1..);
         /// For whom: any of these; anyone if empty.
-        audiences: Vec<At<Text>> = "audiences", chars(1..);
+        audiences: List<At<Text>> = "audiences", chars(1..);
         /// Where the keys are; found through the issuer if missing.
         jwks_uri: Option<At<Text>> = "jwksUri", alias("jwks_uri"), chars(1..=2048), is(HTTP_URL);
         /// The keys themselves, as JSON.
         jwks: Option<At<Text>> = "jwks";
         /// Headers that the token may stand in.
-        from_headers: Vec<JwtHeader> = "fromHeaders";
+        from_headers: List<JwtHeader> = "fromHeaders";
         /// Query parameters that the token may stand in.
-        from_params: Vec<At<Text>> = "fromParams", chars(1..);
+        from_params: List<At<Text>> = "fromParams", chars(1..);
         /// Cookies that the token may stand in.
-        from_cookies: Vec<At<Text>> = "fromCookies", chars(1..);
+        from_cookies: List<At<Text>> = "fromCookies", chars(1..);
         /// The header that the token's content goes to.
         output_payload_to_header: Option<At<Text>> = "outputPayloadToHeader";
         /// Claims that go to headers.
-        output_claim_to_headers: Vec<ClaimHeader> = "outputClaimToHeaders";
+        output_claim_to_headers: List<ClaimHeader> = "outputClaimToHeaders";
         /// Whether the service sees the token.
         forward_original_token: Option<At<bool>> = "forwardOriginalToken";
         /// The most that fetching the keys may take; 5s if missing.
         timeout: Option<At<Duration>> = "timeout";
         /// Claims that are lists, separated by spaces.
-        space_delimited_claims: Vec<At<Text>> = "spaceDelimitedClaims", items(..=64), chars(1..);
+        space_delimited_claims: List<At<Text>> = "spaceDelimitedClaims", items(..=64), chars(1..);
         /// Whether a request must have a token.
         presence: Option<At<TokenPresence>> = "presence";
     }

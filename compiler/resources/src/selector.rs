@@ -4,7 +4,7 @@ use taut_source::{Node, Text};
 
 use crate::grammar::{API_GROUP, API_KIND, SELECTOR_KEY, SELECTOR_VALUE};
 use crate::message::{keyword, message};
-use crate::read::{At, Labels, Reader};
+use crate::read::{At, Labels, List, Reader};
 use crate::rules;
 
 message! {
@@ -46,7 +46,7 @@ message! {
         /// Every one of these labels must be equal.
         match_labels: Labels = "matchLabels";
         /// All of these hold.
-        match_expressions: Vec<LabelExpression> = "matchExpressions";
+        match_expressions: List<LabelExpression> = "matchExpressions";
     }
 }
 
@@ -72,7 +72,7 @@ message! {
         /// How it is compared.
         operator: At<LabelOperator> = "operator";
         /// What it is compared with.
-        values: Vec<At<Text>> = "values";
+        values: List<At<Text>> = "values";
     }
 }
 

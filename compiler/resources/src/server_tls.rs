@@ -3,7 +3,7 @@
 use taut_source::{Node, Span, Text};
 
 use crate::message::{keyword, message};
-use crate::read::{At, Reader};
+use crate::read::{At, List, Reader};
 use crate::rules;
 
 keyword! {
@@ -58,25 +58,25 @@ message! {
         /// A Secret with the certificate, in the namespace of the gateway's workload.
         credential_name: Option<At<Text>> = "credentialName";
         /// Two Secrets.
-        credential_names: Vec<At<Text>> = "credentialNames", items(1..=2);
+        credential_names: List<At<Text>> = "credentialNames", items(1..=2);
         /// Two pairs of files.
-        tls_certificates: Vec<CertificateFiles> = "tlsCertificates", items(1..=2), refused("use `credentialNames` with two Secrets");
+        tls_certificates: List<CertificateFiles> = "tlsCertificates", items(1..=2), refused("use `credentialNames` with two Secrets");
         /// A Secret with the roots for clients.
         ca_cert_credential_name: Option<At<Text>> = "caCertCredentialName";
         /// Names that a client's certificate may have.
-        subject_alt_names: Vec<At<Text>> = "subjectAltNames";
+        subject_alt_names: List<At<Text>> = "subjectAltNames";
         /// Keys that a client's certificate may have.
-        verify_certificate_spki: Vec<At<Text>> = "verifyCertificateSpki", refused("use `subjectAltNames`");
+        verify_certificate_spki: List<At<Text>> = "verifyCertificateSpki", refused("use `subjectAltNames`");
         /// Digests that a client's certificate may have.
-        verify_certificate_hash: Vec<At<Text>> = "verifyCertificateHash", refused("use `subjectAltNames`");
+        verify_certificate_hash: List<At<Text>> = "verifyCertificateHash", refused("use `subjectAltNames`");
         /// The oldest version of TLS.
         min_protocol_version: Option<At<TlsVersion>> = "minProtocolVersion";
         /// The newest version of TLS.
         max_protocol_version: Option<At<TlsVersion>> = "maxProtocolVersion";
         /// The ciphers.
-        cipher_suites: Vec<At<Text>> = "cipherSuites";
+        cipher_suites: List<At<Text>> = "cipherSuites";
         /// The curves of the key exchange.
-        ecdh_curves: Vec<At<Text>> = "ecdhCurves", refused("X25519, P-256 and P-384 are spoken");
+        ecdh_curves: List<At<Text>> = "ecdhCurves", refused("X25519, P-256 and P-384 are spoken");
         /// Takes any certificate.
         insecure_skip_verify: Option<At<bool>> = "insecureSkipVerify";
     }

@@ -3,7 +3,7 @@
 use taut_source::{Node, Text};
 
 use crate::message::{keyword, message};
-use crate::read::{At, Labels, Reader};
+use crate::read::{At, Labels, List, Reader};
 use crate::rules;
 use crate::scalar::{IntOrText, Port};
 
@@ -47,17 +47,17 @@ message! {
     /// A Kubernetes service.
     pub struct Service open {
         /// Its ports.
-        ports: Vec<ServicePort> = "ports";
+        ports: List<ServicePort> = "ports";
         /// The workloads behind it: those that have all of these labels. Without it, endpoints come from EndpointSlices.
         selector: Labels = "selector";
         /// The virtual address; `None` makes the service headless.
         cluster_ip: Option<At<Text>> = "clusterIP";
         /// All virtual addresses.
-        cluster_ips: Vec<At<Text>> = "clusterIPs";
+        cluster_ips: List<At<Text>> = "clusterIPs";
         /// How it is published.
         kind: Option<At<ServiceType>> = "type";
         /// The host that an ExternalName service is an alias of.
-        external_name: Option<At<Text>> = "externalName";
+        external_name: Option<Box<At<Text>>> = "externalName";
         /// Whether only endpoints on the client's own node are used.
         internal_traffic_policy: Option<At<InternalTrafficPolicy>> = "internalTrafficPolicy";
         /// Which endpoints are preferred.
@@ -92,7 +92,7 @@ message! {
         /// TCP, UDP or SCTP.
         protocol: Option<At<ServiceTransport>> = "protocol";
         /// The application protocol; if set, it alone decides.
-        app_protocol: Option<At<Text>> = "appProtocol";
+        app_protocol: Option<Box<At<Text>>> = "appProtocol";
     }
 }
 

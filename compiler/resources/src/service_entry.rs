@@ -5,7 +5,7 @@ use taut_source::{Node, Text};
 use crate::export_to::check_export_to;
 use crate::grammar::{IP_OR_BLOCK, LABEL, WILDCARD_HOST, has_partial_wildcard, is_fqdn, is_ip};
 use crate::message::{keyword, message};
-use crate::read::{At, Reader};
+use crate::read::{At, List, Reader};
 use crate::rules;
 use crate::scalar::Port;
 use crate::selector::WorkloadSelector;
@@ -41,23 +41,23 @@ message! {
     /// Hosts with their ports and endpoints.
     pub struct ServiceEntry {
         /// The hosts. Short names are not expanded.
-        hosts: Vec<At<Text>> = "hosts", required, items(1..=256), is(WILDCARD_HOST);
+        hosts: List<At<Text>> = "hosts", required, items(1..=256), is(WILDCARD_HOST);
         /// Virtual addresses.
-        addresses: Vec<At<Text>> = "addresses", items(..=256), chars(..=64), is(IP_OR_BLOCK);
+        addresses: List<At<Text>> = "addresses", items(..=256), chars(..=64), is(IP_OR_BLOCK);
         /// The ports.
-        ports: Vec<EntryPort> = "ports", items(..=256), unique("name"), unique("number");
+        ports: List<EntryPort> = "ports", items(..=256), unique("name"), unique("number");
         /// Inside or outside the mesh; outside if missing.
         location: Option<At<Location>> = "location";
         /// How the endpoints are found; NONE if missing.
         resolution: Option<At<Resolution>> = "resolution";
         /// The endpoints.
-        endpoints: Vec<WorkloadEntry> = "endpoints", items(..=4096);
+        endpoints: List<WorkloadEntry> = "endpoints", items(..=4096);
         /// The pods and WorkloadEntries of the namespace that are its endpoints.
         workload_selector: Option<WorkloadSelector> = "workloadSelector";
         /// The namespaces that see it.
-        export_to: Vec<At<Text>> = "exportTo";
+        export_to: List<At<Text>> = "exportTo";
         /// The names that a server certificate may have.
-        subject_alt_names: Vec<At<Text>> = "subjectAltNames";
+        subject_alt_names: List<At<Text>> = "subjectAltNames";
     }
     where at_most_one("workloadSelector", "endpoints"), check(ServiceEntry::check);
 }

@@ -4,7 +4,7 @@ use taut_source::{Node, Text};
 
 use crate::grammar::{BIND, DEFAULT_ENDPOINT, EGRESS_HOST, IP, is_fqdn};
 use crate::message::{keyword, message};
-use crate::read::{At, Reader};
+use crate::read::{At, List, Reader};
 use crate::rules;
 use crate::scalar::PortOrZero;
 use crate::selector::WorkloadSelector;
@@ -17,9 +17,9 @@ message! {
         /// The workloads; all of the namespace if missing, all of the mesh in the root namespace.
         workload_selector: Option<WorkloadSelector> = "workloadSelector";
         /// What they accept; as their services say if missing.
-        ingress: Vec<IngressListener> = "ingress";
+        ingress: List<IngressListener> = "ingress";
         /// What they know of other services; everything if missing.
-        egress: Vec<EgressListener> = "egress";
+        egress: List<EgressListener> = "egress";
         /// Limits of what they accept.
         inbound_connection_pool: Option<ConnectionPool> = "inboundConnectionPool", refused("limit connections where they come from: write a DestinationRule");
         /// What happens to traffic for hosts that they do not know.
@@ -83,7 +83,7 @@ message! {
         /// How connections get there.
         capture_mode: Option<At<CaptureMode>> = "captureMode", inert("the command line of the proxy says how connections get to it");
         /// The hosts, each `namespace/name`.
-        hosts: Vec<At<Text>> = "hosts", required, items(1..), is(EGRESS_HOST);
+        hosts: List<At<Text>> = "hosts", required, items(1..), is(EGRESS_HOST);
     }
     where check(EgressListener::check);
 }

@@ -5,7 +5,7 @@ use taut_source::{Node, Text};
 use crate::Duration;
 use crate::log_filter::{FilterAttribute, parse_log_filter, parse_request_text};
 use crate::message::{keyword, message};
-use crate::read::{At, Named, Reader};
+use crate::read::{At, List, Named, Reader};
 use crate::rules;
 use crate::selector::{Selector, TargetRef};
 
@@ -15,15 +15,15 @@ message! {
         /// The workloads; all of the namespace if missing, all of the mesh in the root namespace.
         selector: Option<Selector> = "selector";
         /// A Gateway instead of workloads.
-        target_ref: Option<TargetRef> = "targetRef";
+        target_ref: Option<Box<TargetRef>> = "targetRef";
         /// Gateways instead of workloads.
-        target_refs: Vec<TargetRef> = "targetRefs", items(..=16);
+        target_refs: List<TargetRef> = "targetRefs", items(..=16);
         /// Traces.
-        tracing: Vec<Tracing> = "tracing";
+        tracing: List<Tracing> = "tracing";
         /// Metrics.
-        metrics: Vec<Metrics> = "metrics";
+        metrics: List<Metrics> = "metrics";
         /// Access logs.
-        access_logging: Vec<AccessLogging> = "accessLogging";
+        access_logging: List<AccessLogging> = "accessLogging";
     }
     where at_most_one("selector", "targetRef", "targetRefs");
 }
@@ -62,7 +62,7 @@ message! {
         /// On which side.
         matches: Option<ModeMatch> = "match";
         /// To whom; only the first counts.
-        providers: Vec<ProviderRef> = "providers";
+        providers: List<ProviderRef> = "providers";
         /// How many percent of the requests.
         random_sampling_percentage: Option<At<f64>> = "randomSamplingPercentage", range(0..=100);
         /// Whether spans are kept back.
@@ -116,9 +116,9 @@ message! {
     /// How requests are measured.
     pub struct Metrics {
         /// For whom.
-        providers: Vec<ProviderRef> = "providers";
+        providers: List<ProviderRef> = "providers";
         /// What is different from the standard.
-        overrides: Vec<MetricsOverride> = "overrides";
+        overrides: List<MetricsOverride> = "overrides";
         /// How often TCP is measured.
         reporting_interval: Option<At<Duration>> = "reportingInterval", refused("bytes of a connection are counted when it ends: leave it out");
     }
@@ -205,7 +205,7 @@ message! {
         /// On which side.
         matches: Option<ModeMatch> = "match";
         /// To whom.
-        providers: Vec<ProviderRef> = "providers";
+        providers: List<ProviderRef> = "providers";
         /// Whether they are not.
         disabled: Option<At<bool>> = "disabled";
         /// Which of them.

@@ -13,7 +13,7 @@ use crate::grammar::{
     MATCHED_HEADER, is_fqdn, is_ip, is_label, is_wildcard_host,
 };
 use crate::message::{keyword, message};
-use crate::read::{At, Labels, Named, Reader};
+use crate::read::{At, Labels, List, Named, Reader, TextAt};
 use crate::rules;
 use crate::scalar::{Base64, Percent, Port, PortRef};
 use crate::{Duration, StringMatch};
@@ -24,17 +24,17 @@ message! {
     /// Routing rules for some hosts.
     pub struct VirtualService {
         /// The hosts. A short name is one of the object's own namespace. Without any it is a delegate.
-        hosts: Vec<At<Text>> = "hosts";
+        hosts: List<At<Text>> = "hosts";
         /// The gateways that use it; `mesh` means all sidecars, and is meant if the list is missing.
-        gateways: Vec<At<Text>> = "gateways";
+        gateways: List<At<Text>> = "gateways";
         /// HTTP rules, tried in order.
-        http: Vec<HttpRoute> = "http";
+        http: List<HttpRoute> = "http";
         /// TLS rules by server name.
-        tls: Vec<TlsRoute> = "tls";
+        tls: List<TlsRoute> = "tls";
         /// TCP rules.
-        tcp: Vec<TcpRoute> = "tcp";
+        tcp: List<TcpRoute> = "tcp";
         /// The namespaces whose proxies may use it.
-        export_to: Vec<At<Text>> = "exportTo";
+        export_to: List<At<Text>> = "exportTo";
     }
     where check(VirtualService::check);
 }
@@ -45,9 +45,9 @@ message! {
         /// The name that logs and metrics show.
         name: Option<At<Text>> = "name";
         /// What requests it is about: any of these; all requests if missing.
-        matches: Vec<HttpMatch> = "match";
+        matches: List<HttpMatch> = "match";
         /// Where they go.
-        route: Vec<HttpDestination> = "route";
+        route: List<HttpDestination> = "route";
         /// Answers with a redirect.
         redirect: Option<Box<HttpRedirect>> = "redirect";
         /// Answers without asking anyone.
@@ -65,11 +65,11 @@ message! {
         /// Sends a copy elsewhere.
         mirror: Option<Box<Destination>> = "mirror";
         /// Sends copies elsewhere.
-        mirrors: Vec<HttpMirror> = "mirrors";
+        mirrors: List<HttpMirror> = "mirrors";
         /// How many percent to copy, the old way.
         mirror_percent: Option<At<u32>> = "mirrorPercent", alias("mirror_percent"), deprecated("use `mirrorPercentage`"), range(0..=100);
         /// How much to copy; all if missing.
-        mirror_percentage: Option<Percent> = "mirrorPercentage";
+        mirror_percentage: Option<Box<Percent>> = "mirrorPercentage";
         /// Answers of other origins.
         cors_policy: Option<Box<CorsPolicy>> = "corsPolicy";
         /// Header changes.
@@ -83,13 +83,13 @@ message! {
         /// Added to the rule's name.
         name: Option<At<Text>> = "name";
         /// The path, without the query.
-        uri: Option<StringMatch> = "uri";
+        uri: Option<Box<StringMatch>> = "uri";
         /// The scheme.
-        scheme: Option<StringMatch> = "scheme";
+        scheme: Option<Box<StringMatch>> = "scheme";
         /// The method.
-        method: Option<StringMatch> = "method";
+        method: Option<Box<StringMatch>> = "method";
         /// The Host header as it was sent, port included.
-        authority: Option<StringMatch> = "authority";
+        authority: Option<Box<StringMatch>> = "authority";
         /// Headers by name.
         headers: Named<StringMatch> = "headers", keys(MATCHED_HEADER);
         /// Query parameters by name.
@@ -101,13 +101,13 @@ message! {
         /// Labels of the client.
         source_labels: Labels = "sourceLabels", keys(LABEL_KEY), is(LABEL_VALUE);
         /// Namespace of the client.
-        source_namespace: Option<At<Text>> = "sourceNamespace", if_set(LABEL);
+        source_namespace: Option<Box<At<Text>>> = "sourceNamespace", if_set(LABEL);
         /// Gateways that this alternative is for.
-        gateways: Vec<At<Text>> = "gateways";
+        gateways: List<At<Text>> = "gateways";
         /// Compares the path without regard to case.
         ignore_uri_case: Option<At<bool>> = "ignoreUriCase";
         /// A prefix for statistics.
-        stat_prefix: Option<At<Text>> = "statPrefix", refused("requests are counted by service and workload: leave `statPrefix` out");
+        stat_prefix: Option<TextAt> = "statPrefix", refused("requests are counted by service and workload: leave `statPrefix` out");
     }
 }
 
@@ -348,15 +348,15 @@ message! {
     /// Which other origins may read answers.
     pub struct CorsPolicy {
         /// The origins, the old way: exact.
-        allow_origin: Vec<At<Text>> = "allowOrigin", deprecated("use `allowOrigins`");
+        allow_origin: List<At<Text>> = "allowOrigin", deprecated("use `allowOrigins`");
         /// The origins.
-        allow_origins: Vec<StringMatch> = "allowOrigins";
+        allow_origins: List<StringMatch> = "allowOrigins";
         /// The methods.
-        allow_methods: Vec<At<Text>> = "allowMethods", is(CORS_METHOD);
+        allow_methods: List<At<Text>> = "allowMethods", is(CORS_METHOD);
         /// The headers that a request may have.
-        allow_headers: Vec<At<Text>> = "allowHeaders", is(CORS_HEADER);
+        allow_headers: List<At<Text>> = "allowHeaders", is(CORS_HEADER);
         /// The headers of an answer that a page may read.
-        expose_headers: Vec<At<Text>> = "exposeHeaders", is(CORS_HEADER);
+        expose_headers: List<At<Text>> = "exposeHeaders", is(CORS_HEADER);
         /// How long a browser may remember this; whole seconds.
         max_age: Option<At<Duration>> = "maxAge";
         /// Whether cookies may be sent.
@@ -386,7 +386,7 @@ message! {
         /// Adds a value.
         add: Labels = "add", is(HEADER_VALUE);
         /// Takes the header away.
-        remove: Vec<At<Text>> = "remove";
+        remove: List<At<Text>> = "remove";
     }
 }
 
@@ -394,9 +394,9 @@ message! {
     /// One rule for TLS that is passed on.
     pub struct TlsRoute {
         /// What connections it is about: any of these.
-        matches: Vec<TlsMatch> = "match", required, items(1..);
+        matches: List<TlsMatch> = "match", required, items(1..);
         /// Where they go.
-        route: Vec<RouteDestination> = "route", items(1..);
+        route: List<RouteDestination> = "route", items(1..);
     }
     where check(TlsRoute::check);
 }
@@ -405,15 +405,15 @@ message! {
     /// One alternative of a TLS rule.
     pub struct TlsMatch {
         /// Server names, each within a host of the object.
-        sni_hosts: Vec<At<Text>> = "sniHosts", required, items(1..);
+        sni_hosts: List<At<Text>> = "sniHosts", required, items(1..);
         /// Addresses that the client asked for.
-        destination_subnets: Vec<At<Text>> = "destinationSubnets", is(IP_OR_BLOCK);
+        destination_subnets: List<At<Text>> = "destinationSubnets", is(IP_OR_BLOCK);
         /// The port that the client asked for.
         port: Option<At<u32>> = "port", range(0..=65535);
         /// Labels of the client.
         source_labels: Labels = "sourceLabels", keys(LABEL_KEY), is(LABEL_VALUE);
         /// Gateways that this alternative is for.
-        gateways: Vec<At<Text>> = "gateways";
+        gateways: List<At<Text>> = "gateways";
         /// Namespace of the client.
         source_namespace: Option<At<Text>> = "sourceNamespace";
     }
@@ -423,9 +423,9 @@ message! {
     /// One rule for TCP.
     pub struct TcpRoute {
         /// What connections it is about: any of these; all if missing.
-        matches: Vec<TcpMatch> = "match";
+        matches: List<TcpMatch> = "match";
         /// Where they go.
-        route: Vec<RouteDestination> = "route", items(1..);
+        route: List<RouteDestination> = "route", items(1..);
     }
     where check(TcpRoute::check);
 }
@@ -434,7 +434,7 @@ message! {
     /// One alternative of a TCP rule.
     pub struct TcpMatch {
         /// Addresses that the client asked for.
-        destination_subnets: Vec<At<Text>> = "destinationSubnets", is(IP_OR_BLOCK);
+        destination_subnets: List<At<Text>> = "destinationSubnets", is(IP_OR_BLOCK);
         /// The port that the client asked for.
         port: Option<At<u32>> = "port", range(0..=65535);
         /// Unused in Istio as well.
@@ -442,7 +442,7 @@ message! {
         /// Labels of the client.
         source_labels: Labels = "sourceLabels", keys(LABEL_KEY), is(LABEL_VALUE);
         /// Gateways that this alternative is for.
-        gateways: Vec<At<Text>> = "gateways";
+        gateways: List<At<Text>> = "gateways";
         /// Namespace of the client.
         source_namespace: Option<At<Text>> = "sourceNamespace";
     }

@@ -4,7 +4,7 @@ use taut_source::{Node, Text};
 
 use crate::grammar::{MODULE_URL, SHA256};
 use crate::message::{keyword, message};
-use crate::read::{At, Reader};
+use crate::read::{At, List, Reader};
 use crate::rules;
 use crate::scalar::{FreeForm, Port};
 use crate::selector::{Selector, TargetRef};
@@ -15,9 +15,9 @@ message! {
         /// The workloads.
         selector: Option<Selector> = "selector";
         /// A gateway or service instead of workloads.
-        target_ref: Option<TargetRef> = "targetRef";
+        target_ref: Option<Box<TargetRef>> = "targetRef";
         /// Gateways or services instead of workloads.
-        target_refs: Vec<TargetRef> = "targetRefs", items(..=16);
+        target_refs: List<TargetRef> = "targetRefs", items(..=16);
         /// Where the module is.
         url: At<Text> = "url", chars(1..), is(MODULE_URL);
         /// Its digest.
@@ -41,7 +41,7 @@ message! {
         /// How it runs.
         vm_config: Option<VmConfig> = "vmConfig";
         /// For which traffic.
-        matches: Vec<TrafficSelector> = "match";
+        matches: List<TrafficSelector> = "match";
         /// What it is told of.
         kind: Option<At<PluginType>> = "type";
     }
@@ -54,13 +54,13 @@ message! {
         /// The workloads.
         selector: Option<Selector> = "selector";
         /// Gateways or services instead of workloads.
-        target_refs: Vec<TargetRef> = "targetRefs", items(..=16);
+        target_refs: List<TargetRef> = "targetRefs", items(..=16);
         /// When it runs.
         phase: Option<At<ExtensionPhase>> = "phase";
         /// Which comes first in a phase.
         priority: Option<At<i32>> = "priority";
         /// For which traffic.
-        matches: Vec<TrafficSelector> = "match";
+        matches: List<TrafficSelector> = "match";
         /// A module.
         wasm: Option<WasmModule> = "wasm";
         /// A script.
@@ -153,7 +153,7 @@ message! {
         /// On which side.
         mode: Option<At<ExtensionMode>> = "mode";
         /// On which ports; all if empty.
-        ports: Vec<PortSelector> = "ports", unique("number");
+        ports: List<PortSelector> = "ports", unique("number");
     }
 }
 
@@ -203,7 +203,7 @@ message! {
     /// How a module runs.
     pub struct VmConfig {
         /// Its environment.
-        env: Vec<VmVariable> = "env", items(..=256), unique("name");
+        env: List<VmVariable> = "env", items(..=256), unique("name");
     }
 }
 

@@ -3,14 +3,14 @@
 use taut_source::Text;
 
 use crate::message::message;
-use crate::read::At;
+use crate::read::{At, List};
 use crate::selector::LabelSelector;
 
 message! {
     /// Webhooks that the API server calls.
     pub struct WebhookConfiguration open {
         /// The webhooks.
-        webhooks: Vec<Webhook> = "webhooks";
+        webhooks: List<Webhook> = "webhooks";
     }
 }
 

@@ -6,7 +6,7 @@ use taut_source::Text;
 
 use crate::message::message;
 use crate::meta::Meta;
-use crate::read::At;
+use crate::read::{At, List};
 use crate::scalar::Port;
 
 message! {
@@ -29,15 +29,15 @@ message! {
         /// The service account of a pod; `default` if missing.
         service_account_name: Option<At<Text>> = "serviceAccountName";
         /// The containers of a pod.
-        containers: Vec<Container> = "containers";
+        containers: List<Container> = "containers";
         /// The containers that run before them.
-        init_containers: Vec<Container> = "initContainers";
+        init_containers: List<Container> = "initContainers";
         /// Whether the pod has the node's network, which keeps it out of the mesh.
         host_network: Option<At<bool>> = "hostNetwork";
         /// The node that it runs on.
-        node_name: Option<At<Text>> = "nodeName";
+        node_name: Option<Box<At<Text>>> = "nodeName";
         /// As whom its containers run.
-        security_context: Option<SecurityContext> = "securityContext";
+        security_context: Option<Box<SecurityContext>> = "securityContext";
     }
 }
 
@@ -73,13 +73,13 @@ message! {
         /// The service account; `default` if missing.
         service_account_name: Option<At<Text>> = "serviceAccountName";
         /// The containers.
-        containers: Vec<Container> = "containers";
+        containers: List<Container> = "containers";
         /// The containers that run before them.
-        init_containers: Vec<Container> = "initContainers";
+        init_containers: List<Container> = "initContainers";
         /// Whether the pods have the node's network.
         host_network: Option<At<bool>> = "hostNetwork";
         /// As whom the containers run.
-        security_context: Option<SecurityContext> = "securityContext";
+        security_context: Option<Box<SecurityContext>> = "securityContext";
     }
 }
 
@@ -99,11 +99,11 @@ message! {
         /// Its image.
         image: Option<At<Text>> = "image";
         /// Its ports, which a `targetPort` may name.
-        ports: Vec<ContainerPort> = "ports";
+        ports: List<ContainerPort> = "ports";
         /// Its environment.
-        env: Vec<ContainerVariable> = "env";
+        env: List<ContainerVariable> = "env";
         /// As whom it runs.
-        security_context: Option<SecurityContext> = "securityContext";
+        security_context: Option<Box<SecurityContext>> = "securityContext";
     }
 }
 

@@ -32,7 +32,7 @@ message! {
 impl WorkloadEntry {
     fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
         // The template of a group has no address: each workload brings its own.
-        let is_template = cx.subject.as_ref().is_some_and(|subject| subject.kind.as_str() == "WorkloadGroup");
+        let is_template = cx.subject.as_ref().is_some_and(|subject| subject.kind().as_str() == "WorkloadGroup");
         let address = self.address.as_ref().map_or("", |address| address.as_str());
         if address.is_empty() && self.network.is_none() && !is_template {
             let help = "add `address:` with an IP address or a host name";

@@ -5,7 +5,7 @@ use taut_source::{Node, Text};
 use crate::WorkloadEntry;
 use crate::grammar::{LABEL_KEY, LABEL_VALUE, PLAIN_HEADER};
 use crate::message::message;
-use crate::read::{At, Labels, Reader};
+use crate::read::{At, Labels, List, Reader};
 use crate::rules;
 use crate::scalar::Port;
 
@@ -69,7 +69,7 @@ message! {
         /// HTTP or HTTPS.
         scheme: Option<At<Text>> = "scheme";
         /// Headers to send.
-        http_headers: Vec<ProbeHeader> = "httpHeaders";
+        http_headers: List<ProbeHeader> = "httpHeaders";
     }
     where check(HttpProbe::check);
 }
@@ -98,7 +98,7 @@ message! {
     /// Runs a command.
     pub struct ExecProbe {
         /// The command and its arguments.
-        command: Vec<At<Text>> = "command", required, items(1..), chars(1..);
+        command: List<At<Text>> = "command", required, items(1..), chars(1..);
     }
 }
 

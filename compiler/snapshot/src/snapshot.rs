@@ -71,8 +71,12 @@ impl Objects {
 
     /// Adds an object that came under a name, and says how many bytes it has; nothing if that is not their name.
     pub fn insert_named(&mut self, name: Digest, bytes: Bytes) -> Option<usize> {
+        if Digest::of(&bytes) != name {
+            return None;
+        }
         let length = bytes.len();
-        (Digest::of(&bytes) == name).then(|| self.by_digest.insert(name, bytes)).map(|_| length)
+        self.by_digest.insert(name, bytes);
+        Some(length)
     }
 
     /// Objects under names that were found in a file, sorted; reading checks them.

@@ -11,7 +11,7 @@ pub mod threads;
 mod tree;
 mod yaml;
 
-pub use problem::{Problem, Problems, Related, Rule, Severity, Stage, Subject};
+pub use problem::{Problem, Problems, Related, Rule, Severity, Stage, Subject, TypeMeta};
 pub use set::{ContentId, LineIndex, Position, SourceFile, SourceSet};
 pub use span::{FileId, Place, Span};
 pub use tree::{Data, Node, Tree, TreeBuilder};

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 
 use crate::{Place, Text};
 
@@ -109,17 +110,91 @@ impl Rule {
     }
 }
 
-/// The resource that a problem is about.
+/// What an object says it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Subject {
+pub struct TypeMeta {
     /// As written, `networking.istio.io/v1`.
     pub api_version: Text,
     /// `VirtualService`.
     pub kind: Text,
+}
+
+/// The type of an object. Nearly all are of types that are known by name: a repository has thousands of a few.
+#[derive(Clone, Debug)]
+enum TypeOf {
+    Known(&'static TypeMeta),
+    Other(Box<TypeMeta>),
+}
+
+/// The resource that a problem is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subject {
+    of: TypeOf,
     /// None for objects that have none: cluster-scoped ones, and those that were written without.
     pub namespace: Option<Text>,
     /// `metadata.name`; empty where it is missing.
     pub name: Text,
+}
+
+impl Subject {
+    /// An object of any type.
+    #[must_use]
+    pub fn new(of: TypeMeta, namespace: Option<Text>, name: Text) -> Subject {
+        Subject { of: TypeOf::Other(Box::new(of)), namespace, name }
+    }
+
+    /// An object of a type that is known by name.
+    #[must_use]
+    pub fn known(of: &'static TypeMeta, namespace: Option<Text>, name: Text) -> Subject {
+        Subject { of: TypeOf::Known(of), namespace, name }
+    }
+
+    /// The version of its API as written, `networking.istio.io/v1`.
+    #[must_use]
+    pub fn api_version(&self) -> &Text {
+        &self.of.meta().api_version
+    }
+
+    /// `VirtualService`.
+    #[must_use]
+    pub fn kind(&self) -> &Text {
+        &self.of.meta().kind
+    }
+}
+
+impl TypeOf {
+    fn meta(&self) -> &TypeMeta {
+        match self {
+            TypeOf::Known(meta) => meta,
+            TypeOf::Other(meta) => meta,
+        }
+    }
+}
+
+impl PartialEq for TypeOf {
+    fn eq(&self, other: &TypeOf) -> bool {
+        self.meta() == other.meta()
+    }
+}
+
+impl Eq for TypeOf {}
+
+impl PartialOrd for TypeOf {
+    fn partial_cmp(&self, other: &TypeOf) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for TypeOf {
+    fn cmp(&self, other: &TypeOf) -> Ordering {
+        self.meta().cmp(other.meta())
+    }
+}
+
+impl Hash for TypeOf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.meta().hash(state);
+    }
 }
 
 /// A second place that has to do with a problem.

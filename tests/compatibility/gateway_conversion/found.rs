@@ -1,6 +1,7 @@
 //! What Taut makes of a case, in the same form.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use taut_model::{Condition, Converted, MadeGateway, MadeRouting, RunBy, Status};
@@ -12,13 +13,13 @@ use taut_resources::{
 use super::Meaning;
 use super::expected::reference;
 
-pub(super) fn meaning(resources: &[Resource], converted: &Converted, input: &[Value]) -> Meaning {
+pub(super) fn meaning(resources: &[Arc<Resource>], converted: &Converted, input: &[Value]) -> Meaning {
     let mut meaning = Meaning::new();
     for gateway in &converted.gateways {
         let subject = &resources[gateway.resource].subject;
         let section = &gateway.spec.servers[0].port.name.value;
         let namespace = subject.namespace.as_deref().unwrap_or_default();
-        let name = format!("server of {}/{}/{section}.{namespace}", subject.kind, subject.name);
+        let name = format!("server of {}/{}/{section}.{namespace}", subject.kind(), subject.name);
         meaning.insert(name, server(gateway));
     }
     for routing in &converted.routings {
@@ -45,7 +46,7 @@ pub(super) fn meaning(resources: &[Resource], converted: &Converted, input: &[Va
     for status in &converted.statuses {
         let subject = &resources[status.resource].subject;
         let namespace = subject.namespace.as_ref().map(|it| format!("{it}/")).unwrap_or_default();
-        let name = format!("status of {} {namespace}{}", subject.kind, subject.name);
+        let name = format!("status of {} {namespace}{}", subject.kind(), subject.name);
         meaning.insert(name, status_of(status, written(input, &resources[status.resource])));
     }
     meaning
@@ -56,7 +57,7 @@ fn written<'i>(input: &'i [Value], resource: &Resource) -> &'i Value {
     let subject = &resource.subject;
     let namespace = subject.namespace.as_deref().unwrap_or_default();
     let same = |it: &&Value| {
-        it["kind"] == subject.kind.as_str()
+        it["kind"] == subject.kind().as_str()
             && it["metadata"]["name"] == subject.name.as_str()
             && (namespace.is_empty() || it["metadata"]["namespace"].as_str().unwrap_or("default") == namespace)
     };
@@ -86,7 +87,7 @@ fn server(gateway: &MadeGateway) -> Value {
     })
 }
 
-fn rules(resources: &[Resource], routing: &MadeRouting, meaning: &mut Meaning) {
+fn rules(resources: &[Arc<Resource>], routing: &MadeRouting, meaning: &mut Meaning) {
     let namespace = resources[routing.resource].subject.namespace.as_deref().unwrap_or_default();
     let gateway = routing.gateway.as_str();
     let place = if gateway == "mesh" { format!("mesh {namespace}") } else { gateway.to_owned() };
@@ -184,9 +185,9 @@ fn rule(rule: &HttpRoute, full_path: Option<&str>) -> Value {
 }
 
 fn when(it: &HttpMatch) -> Value {
-    let path = it.uri.as_ref().map_or(json!({"prefix": "/"}), matching);
+    let path = it.uri.as_deref().map_or(json!({"prefix": "/"}), matching);
     json!({
-        "path": path, "method": it.method.as_ref().map(matching), "port": it.port.map(|it| it.value),
+        "path": path, "method": it.method.as_deref().map(matching), "port": it.port.map(|it| it.value),
         "headers": by_name(&it.headers), "query": by_name(&it.query_params),
     })
 }

@@ -15,7 +15,7 @@ pub(super) fn add(mesh: &Mesh<'_>, sources: &SourceSet, question: &Question, int
     let (namespace, labels, port) = (&question.proxy.namespace, &question.proxy.labels, question.port);
     let mut because = |resource: &Resource, span: Span| {
         into.because.push(Because {
-            kind: resource.subject.kind.clone(),
+            kind: resource.subject.kind().clone(),
             namespace: resource.subject.namespace.clone().unwrap_or_default(),
             name: resource.subject.name.clone(),
             file: (&*sources.file(resource.file).name).into(),

@@ -54,7 +54,7 @@ impl<'r> Lowering<'_, 'r> {
             return *link;
         }
         let service = self.mesh.service(id);
-        let mut made = Making { caller: caller.as_ref(), objects: Objects::default() };
+        let mut made = Making { caller: caller.as_deref(), objects: Objects::default() };
         let traffic = self.traffic(service, port, governing, None, &mut made);
         let mut declared = governing.subsets.clone();
         declared.sort_by(|a, b| a.name.value.cmp(&b.name.value));
@@ -253,13 +253,13 @@ impl<'r> Lowering<'_, 'r> {
     }
 
     /// Whose Secrets connections are secured with; none for sidecars, which have no Secrets.
-    fn caller(&self, client: &Client<'_>) -> Option<Caller> {
+    fn caller(&self, client: &Client<'_>) -> Option<Box<Caller>> {
         if client.gateway == "mesh" {
             return None;
         }
         let entrance = self.mesh.entrances.iter().find(|entrance| entrance.name == client.gateway);
         let certificate = entrance.and_then(|entrance| entrance.client_certificate.cloned());
-        Some(Caller { namespace: client.namespace.into(), certificate })
+        Some(Box::new(Caller { namespace: client.namespace.into(), certificate }))
     }
 
     fn own_certificate(&self, secret: &(Text, Text), made: &mut Making<'_>) -> Option<Link<Certificate>> {

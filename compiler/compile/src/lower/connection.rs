@@ -73,7 +73,7 @@ impl<'r> Lowering<'_, 'r> {
         let mesh = self.mesh;
         let usable = |number: &usize| {
             let routing = &mesh.routings[*number];
-            routing.gateways.contains(client.gateway)
+            routing.is_used_by(client.gateway)
                 && routing.visibility.admits(client.namespace)
                 && self.knows_rules(routing)
                 && routing.hosts.iter().any(|other| overlap(other, host))
@@ -107,7 +107,7 @@ impl<'r> Lowering<'_, 'r> {
         let mut making = Making::default();
         let usable = |number: &usize| {
             let routing = &mesh.routings[*number];
-            routing.gateways.contains(client.gateway)
+            routing.is_used_by(client.gateway)
                 && routing.visibility.admits(client.namespace)
                 && routing.hosts.iter().any(|host| taut_model::server_admits(server, routing, host).is_some())
         };

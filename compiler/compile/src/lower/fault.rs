@@ -23,7 +23,7 @@ pub(super) fn share_or_all(percentage: Option<&Percent>) -> u32 {
 pub(super) fn mirrored(rule: &HttpRoute) -> u32 {
     match (&rule.mirror_percentage, rule.mirror_percent) {
         (None, Some(percent)) => share(f64::from(percent.value)),
-        (percentage, _) => share_or_all(percentage.as_ref()),
+        (percentage, _) => share_or_all(percentage.as_deref()),
     }
 }
 

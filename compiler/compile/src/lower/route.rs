@@ -300,7 +300,7 @@ fn targets(rule: &mut Rule) -> impl Iterator<Item = &mut ClusterRef> {
 }
 
 fn alternative(from: &HttpMatch) -> Alternative {
-    let one = |by: &Option<StringMatch>| by.as_ref().map(matcher);
+    let one = |by: &Option<Box<StringMatch>>| by.as_deref().map(matcher);
     let named = |list: &Named<StringMatch>, lower: bool| {
         let mut list: Vec<NamedMatcher> = list
             .0

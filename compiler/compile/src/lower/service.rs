@@ -203,7 +203,7 @@ impl<'r> Lowering<'_, 'r> {
             return hosts.clone();
         }
         let services = self.mesh.services.iter().map(|service| service.host.clone());
-        let routed = self.mesh.routings.iter().filter(|routing| routing.gateways.contains("mesh"));
+        let routed = self.mesh.routings.iter().filter(|routing| routing.is_used_by("mesh"));
         let mut hosts: Vec<Host> = services.chain(routed.flat_map(|routing| routing.hosts.iter().cloned())).collect();
         hosts.sort_unstable();
         hosts.dedup();
@@ -243,7 +243,7 @@ impl<'r> Lowering<'_, 'r> {
         if let Some(hosts) = &self.looked_at {
             return hosts.clone();
         }
-        let routings = self.mesh.routings.iter().filter(|it| it.gateways.contains("mesh") && it.looks_at_labels());
+        let routings = self.mesh.routings.iter().filter(|it| it.is_used_by("mesh") && it.looks_at_labels());
         let hosts: Arc<Vec<Host>> = Arc::new(routings.flat_map(|routing| routing.hosts.iter().cloned()).collect());
         self.looked_at = Some(hosts.clone());
         hosts

@@ -11,7 +11,7 @@ use taut_snapshot::format::codec::Link;
 use taut_snapshot::{Digest, Objects, Text};
 
 use super::{LayerName, Layers, Lowering};
-use crate::origins::{Origins, Source};
+use crate::origins::{Places, Source};
 
 /// The name of a unit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +32,7 @@ pub(crate) struct Unit {
     /// All objects that were made on the way.
     pub(crate) objects: Objects,
     /// Where they came from.
-    pub(crate) origins: Origins,
+    pub(crate) origins: Places,
 }
 
 /// How many units made an object, or name a place as its origin, where it is more than one.
@@ -45,9 +45,9 @@ pub(crate) struct Shares {
 }
 
 impl Shares {
-    fn add(&mut self, unit: &Lowering<'_, '_>, is_kept: bool) {
+    fn add(&mut self, unit: &mut Lowering<'_, '_>, is_kept: bool) {
         self.made.extend(unit.objects.iter().map(|(digest, _)| digest).filter(|_| is_kept));
-        self.placed.extend(unit.origins.iter().map(|(digest, source)| (digest, source.clone())));
+        self.placed.extend(unit.origins.once());
     }
 
     pub(super) fn absorb(&mut self, other: Shares) {
@@ -121,7 +121,7 @@ impl Lowering<'_, '_> {
         let Some(mut shares) = self.shares.take() else { return lower(self) };
         let mut unit = self.fork();
         let made = lower(&mut unit);
-        shares.add(&unit, is_kept);
+        shares.add(&mut unit, is_kept);
         self.join(unit);
         self.shares = Some(shares);
         made
@@ -166,7 +166,7 @@ pub(crate) fn units(
         }
         let mut unit = lowering.fork();
         if let Some(digest) = unit.service(host, &client) {
-            units.insert(name, Unit { digest, objects: unit.objects, origins: unit.origins });
+            units.insert(name, Unit { digest, objects: unit.objects, origins: unit.origins.places() });
         }
     }
     for layer in layers.links.keys() {
@@ -178,7 +178,7 @@ pub(crate) fn units(
             let mut unit = lowering.fork();
             if let Some(digest) = unit.imported_service(host, &imports, &layer.namespace) {
                 let name = UnitName::Imported(layer.clone(), host.clone());
-                units.insert(name, Unit { digest, objects: unit.objects, origins: unit.origins });
+                units.insert(name, Unit { digest, objects: unit.objects, origins: unit.origins.places() });
             }
         }
     }
@@ -193,7 +193,7 @@ pub(crate) fn units(
         let digest = unit.view(workload);
         let asked = std::mem::take(&mut unit.asked_layers).into_iter().collect::<Option<Vec<LayerName>>>()?;
         has.push((format!("{}/{}", workload.namespace, workload.name).into(), asked, unit.base_is_used));
-        units.insert(name, Unit { digest, objects: unit.objects, origins: unit.origins });
+        units.insert(name, Unit { digest, objects: unit.objects, origins: unit.origins.places() });
     }
     let authority = lowering.authority().digest;
     let workloads = mesh.workloads.iter().map(|it| (it.namespace.clone(), it.name.clone(), it.meshed, it.gateway));

@@ -59,7 +59,7 @@ impl Before {
             }
             if !meeting {
                 let differing = before.part.differing(&after.part);
-                let replaced = replaced.values().map(|resource| &***resource);
+                let replaced = replaced.values().map(|resource| resource.as_ref());
                 if !meeting::stays_apart(differing.into_iter(), [&before.part, &after.part], replaced) {
                     return None;
                 }
@@ -70,13 +70,17 @@ impl Before {
         let alone = apart.then(|| attempt(false)).flatten();
         let (difference, found) = alone.or_else(|| attempt(true))?;
         let views = difference.enter(snapshot, &mut parts.known)?;
-        let origins = &parts.known.origins;
-        difference.enter_places(&mut compiled.source_map, origins, views, [before, sources], is_changed);
-        enter_problems(&mut compiled.problems, found, mentions);
         for (number, resource) in replaced {
             let old = std::mem::replace(&mut read.resources[number as usize], resource.clone());
             parts.index.replace(number, &old, resource, &parts.known.settings);
         }
+        let of_file = |file: FileId| {
+            let known = &files[file.0 as usize];
+            &read.resources[known.from..known.from + known.len]
+        };
+        let origins = &parts.known.origins;
+        difference.enter_places(&mut compiled.source_map, (origins, of_file), views, [before, sources], is_changed);
+        enter_problems(&mut compiled.problems, found, mentions);
         for (file, read) in changed.iter().zip(&fresh) {
             let known = &mut files[*file];
             compiled.counts.documents = compiled.counts.documents - known.documents + read.documents;
@@ -165,7 +169,9 @@ fn around(
 ) -> Option<Around> {
     let of_file = |file: &usize| files[*file].from..files[*file].from + files[*file].len;
     let edited = changed.iter().flat_map(of_file).filter_map(|number| u32::try_from(number).ok());
-    let both = |number: u32| [Some(&*resources[number as usize]), replaced.get(&number).map(|resource| &***resource)];
+    let both = |number: u32| {
+        [Some(resources[number as usize].as_ref()), replaced.get(&number).map(|resource| resource.as_ref())]
+    };
     parts.index.around(edited, both, &parts.known.settings, meeting)
 }
 
@@ -281,9 +287,9 @@ impl Difference {
                 shares.add_object(digest, objects.contains(digest));
                 objects.insert_bytes(bytes.clone());
             }
-            for (digest, source) in new.origins.iter().filter(|(digest, it)| !old.origins.contains(*digest, it)) {
-                shares.add_origin((digest, source.clone()), origins.contains(digest, source));
-                origins.add(digest, [source.clone()]);
+            for (digest, source) in new.origins.iter().filter(|(digest, it)| !old.origins.contains(*digest, *it)) {
+                shares.add_origin((digest, source), origins.contains(digest, source));
+                origins.add(digest, source);
             }
         }
         for (name, old, new) in &self.units {
@@ -293,8 +299,8 @@ impl Difference {
                     objects.remove(digest);
                 }
             }
-            for (digest, source) in old.origins.iter().filter(|(digest, it)| !new.origins.contains(*digest, it)) {
-                if shares.drop_origin(&(digest, source.clone())) {
+            for (digest, source) in old.origins.iter().filter(|(digest, it)| !new.origins.contains(*digest, *it)) {
+                if shares.drop_origin(&(digest, source)) {
                     origins.remove(digest, source);
                 }
             }
@@ -342,10 +348,10 @@ impl Difference {
 
     /// Brings the source map up to date: the objects of these units, and whatever has an origin in a changed file, where
     /// lines may be others though nothing else is.
-    fn enter_places(
+    fn enter_places<'r>(
         &self,
         map: &mut SourceMap,
-        origins: &Origins,
+        (origins, of_file): (&Origins, impl Fn(FileId) -> &'r [Arc<Resource>]),
         views: Vec<Digest>,
         [before, sources]: [&SourceSet; 2],
         is_changed: impl Fn(FileId) -> bool,
@@ -359,7 +365,7 @@ impl Difference {
         let mut line = |file: FileId, offset: u32| lines.line(file, offset);
         for digest in touched {
             let at = map.objects.binary_search_by(|(known, _)| known.cmp(&digest));
-            match (origins.entry(digest, &mut line), at) {
+            match (origins.entry(digest, &of_file, &mut line), at) {
                 (Some(entry), Ok(at)) => map.objects[at].1 = entry,
                 (Some(entry), Err(at)) => map.objects.insert(at, (digest, entry)),
                 (None, Ok(at)) => {

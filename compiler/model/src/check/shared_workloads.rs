@@ -21,7 +21,7 @@ pub(super) fn by_workload<'a, 'r, S>(
     for (it, labels) in all {
         let Some(labels) = labels.filter(|labels| !labels.is_empty()) else { continue };
         for pod in mesh.pods.selected(Some(it.namespace()), labels) {
-            let name = (pod.namespace(), pod.resource.subject.kind.as_str(), pod.name().as_str());
+            let name = (pod.namespace(), pod.resource.subject.kind().as_str(), pod.name().as_str());
             selecting.entry(name).or_default().push(it);
         }
     }
@@ -68,8 +68,10 @@ pub(super) fn report_several_defaults<S>(
     for ((namespace, ..), group) in defaults.iter().filter(|(_, group)| 1 < group.len()) {
         for it in group {
             let (names, related) = others(group, it, "for all workloads too");
-            let message =
-                format!("`{namespace}` has other {} objects for all its workloads: {names}", it.resource.subject.kind);
+            let message = format!(
+                "`{namespace}` has other {} objects for all its workloads: {names}",
+                it.resource.subject.kind()
+            );
             let help = "write one for the namespace, or add selectors".into();
             problems.push(Problem {
                 label: "this one".into(),

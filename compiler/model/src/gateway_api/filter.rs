@@ -5,8 +5,8 @@ use taut_resources::gateway_api::{
     PathModifierType, Redirect,
 };
 use taut_resources::{
-    CorsPolicy, Duration, HeaderOperations, HttpMirror, HttpRedirect, HttpRewrite, HttpRoute, Labels, MatchBy, Percent,
-    RedirectPort, UnmatchedPreflights,
+    CorsPolicy, Duration, HeaderOperations, HttpMirror, HttpRedirect, HttpRewrite, HttpRoute, Labels, List, MatchBy,
+    Percent, RedirectPort, UnmatchedPreflights,
 };
 use taut_source::Span;
 
@@ -144,7 +144,7 @@ fn not_for_one(word: &str, span: Span) -> Fault {
 /// Of names that differ in case alone the first counts.
 fn operations(modifier: &HeaderModifier) -> HeaderOperations {
     let pairs = |list: &[taut_resources::gateway_api::HeaderValue]| {
-        let mut kept: Vec<(taut_resources::At<Text>, taut_resources::At<Text>)> = Vec::new();
+        let mut kept: List<(taut_resources::At<Text>, taut_resources::At<Text>)> = List::new();
         for header in list {
             if !kept.iter().any(|(name, _)| name.eq_ignore_ascii_case(&header.name)) {
                 kept.push((header.name.clone(), header.value.clone()));
@@ -239,7 +239,7 @@ fn cors(from: &Cors) -> CorsPolicy {
     let age = from.max_age.map_or(MAX_AGE_S, |age| u64::from(age.value));
     CorsPolicy {
         span,
-        allow_origin: Vec::new(),
+        allow_origin: List::new(),
         allow_origins: from.allow_origins.iter().map(origin).collect(),
         allow_methods: from.allow_methods.iter().map(|it| at(it.value.word().into(), it.span)).collect(),
         allow_headers: from.allow_headers.clone(),

@@ -6,7 +6,9 @@ use taut_resources::gateway_api::{
     GrpcRoute, GrpcRule, HeaderMatch, HttpRoute, HttpRouteMatch, HttpRouteRetry, HttpRule, MethodMatch, PathMatchType,
     ValueMatchType,
 };
-use taut_resources::{At, HttpDestination, HttpDirectResponse, HttpMatch, HttpRetry, MatchBy, Named, StringMatch};
+use taut_resources::{
+    At, HttpDestination, HttpDirectResponse, HttpMatch, HttpRetry, List, MatchBy, Named, StringMatch,
+};
 use taut_source::Span;
 
 use super::backend::{Backend, From_, Resolved, resolve};
@@ -159,7 +161,7 @@ fn finish(
     faults.extend(filtered.broken);
     let rules = matches.into_iter().map(|only| {
         let mut rule = made.clone();
-        rule.matches = vec![only];
+        rule.matches = [only].into();
         Rule { rule, full_path: filtered.full_path.clone(), owner }
     });
     Ok((rules.collect(), faults))
@@ -177,7 +179,8 @@ fn http_match(from: &HttpRouteMatch) -> HttpMatch {
     });
     let mut made = alternative(path, from.path.as_ref().map_or(span, |path| path.span));
     made.span = span;
-    made.method = from.method.map(|method| matching(MatchBy::Exact(method.value.word().into()), method.span));
+    let method = from.method.map(|method| matching(MatchBy::Exact(method.value.word().into()), method.span));
+    made.method = method.map(Box::new);
     made.headers = header_matches(&from.headers);
     let query = from.query_params.iter().map(|it| (&it.name, it.kind.value, &it.value));
     made.query_params = by_name(query, false);
@@ -193,7 +196,7 @@ fn by_name<'m>(
     list: impl Iterator<Item = (&'m At<Text>, ValueMatchType, &'m At<Text>)>,
     ignore_case: bool,
 ) -> Named<StringMatch> {
-    let mut kept: Vec<(At<Text>, StringMatch)> = Vec::new();
+    let mut kept: List<(At<Text>, StringMatch)> = List::new();
     for (name, kind, value) in list {
         let same = |known: &At<Text>| {
             if ignore_case { known.eq_ignore_ascii_case(name) } else { known.value == name.value }

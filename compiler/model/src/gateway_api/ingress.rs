@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use taut_resources::{
-    At, HttpDestination, HttpMatch, Ingress, IngressControllerMode, IngressPath, IngressPathType, Labels, MatchBy,
-    PortOrZero, Server, ServerPort, ServerTls, ServerTlsMode,
+    At, HttpDestination, HttpMatch, Ingress, IngressControllerMode, IngressPath, IngressPathType, Labels, List,
+    MatchBy, PortOrZero, Server, ServerPort, ServerTls, ServerTlsMode,
 };
 use taut_source::{Span, Subject};
 
@@ -98,8 +98,8 @@ pub(crate) fn convert(world: &World<'_>, made: &mut Converted) {
 
 fn gateway(world: &World<'_>, ingress: &Numbered<'_, Ingress>, name: Text) -> MadeGateway {
     let spec = ingress.of.spec;
-    let everything = vec![at("*".into(), spec.span)];
-    let mut servers = vec![server(spec.span, 80, "HTTP", everything.clone(), None)];
+    let everything = List::from([at("*".into(), spec.span)]);
+    let mut servers = List::from([server(spec.span, 80, "HTTP", everything.clone(), None)]);
     for tls in &spec.tls {
         let Some(secret) = tls.secret_name.as_ref().filter(|name| !name.is_empty()) else { continue };
         let hosts = if tls.hosts.is_empty() { everything.clone() } else { tls.hosts.clone() };
@@ -112,13 +112,13 @@ fn gateway(world: &World<'_>, ingress: &Numbered<'_, Ingress>, name: Text) -> Ma
     MadeGateway {
         resource: ingress.number,
         name,
-        spec: taut_resources::Gateway { span: spec.span, selector: Labels(vec![label]), servers },
+        spec: taut_resources::Gateway { span: spec.span, selector: Labels([label].into()), servers },
         run_by: RunBy::Labels,
         client_certificate: None,
     }
 }
 
-fn server(span: Span, number: u16, protocol: &'static str, hosts: Vec<At<Text>>, tls: Option<ServerTls>) -> Server {
+fn server(span: Span, number: u16, protocol: &'static str, hosts: List<At<Text>>, tls: Option<ServerTls>) -> Server {
     Server {
         span,
         port: ServerPort {
@@ -155,12 +155,13 @@ fn of_path(world: &World<'_>, ingress: &Numbered<'_, Ingress>, from: &IngressPat
     let mut made = rule(Text::default(), from.span);
     made.name = None;
     made.matches = by.map(|by| -> HttpMatch { alternative(by, from.span) }).into_iter().collect();
-    made.route = vec![HttpDestination {
+    made.route = [HttpDestination {
         span: from.span,
         destination: destination(host, Some(number), service.span),
         weight: None,
         headers: None,
-    }];
+    }]
+    .into();
     Some(Rule { owner: ingress.number, rule: made, length, exact })
 }
 

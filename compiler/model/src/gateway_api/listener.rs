@@ -315,7 +315,11 @@ fn listen(
         made.gateways.push(MadeGateway {
             resource: owner.number,
             name: bound_as,
-            spec: taut_resources::Gateway { span: listener.span, selector: Labels::default(), servers: vec![server] },
+            spec: taut_resources::Gateway {
+                span: listener.span,
+                selector: Labels::default(),
+                servers: [server].into(),
+            },
             run_by: RunBy::Services { services: runner.services.clone(), pods: runner.pods.clone() },
             client_certificate: server_tls::client_certificate(world, owner.gateway.of),
         });

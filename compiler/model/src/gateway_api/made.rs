@@ -1,8 +1,8 @@
 //! The parts that converted objects are put together from: what YAML would have said, with the place of what said it.
 
 use taut_resources::{
-    At, Destination, HeaderChanges, HeaderOperations, HttpMatch, HttpRoute, Labels, MatchBy, Named, Port, PortRef,
-    RouteDestination, StringMatch, VirtualService,
+    At, Destination, HeaderChanges, HeaderOperations, HttpMatch, HttpRoute, Labels, List, MatchBy, Named, Port,
+    PortRef, RouteDestination, StringMatch, VirtualService,
 };
 use taut_source::Span;
 
@@ -21,8 +21,8 @@ pub(crate) fn rule(name: Text, span: Span) -> HttpRoute {
     HttpRoute {
         span,
         name: Some(at(name, span)),
-        matches: Vec::new(),
-        route: Vec::new(),
+        matches: List::new(),
+        route: List::new(),
         redirect: None,
         direct_response: None,
         delegate: None,
@@ -31,7 +31,7 @@ pub(crate) fn rule(name: Text, span: Span) -> HttpRoute {
         retries: None,
         fault: None,
         mirror: None,
-        mirrors: Vec::new(),
+        mirrors: List::new(),
         mirror_percent: None,
         mirror_percentage: None,
         cors_policy: None,
@@ -44,7 +44,7 @@ pub(crate) fn alternative(path: MatchBy, span: Span) -> HttpMatch {
     HttpMatch {
         span,
         name: None,
-        uri: Some(matching(path, span)),
+        uri: Some(Box::new(matching(path, span))),
         scheme: None,
         method: None,
         authority: None,
@@ -54,7 +54,7 @@ pub(crate) fn alternative(path: MatchBy, span: Span) -> HttpMatch {
         port: None,
         source_labels: Labels::default(),
         source_namespace: None,
-        gateways: Vec::new(),
+        gateways: List::new(),
         ignore_uri_case: None,
         stat_prefix: None,
     }
@@ -88,11 +88,11 @@ pub(crate) fn headers(
 pub(crate) fn virtual_service(span: Span) -> VirtualService {
     VirtualService {
         span,
-        hosts: Vec::new(),
-        gateways: Vec::new(),
-        http: Vec::new(),
-        tls: Vec::new(),
-        tcp: Vec::new(),
-        export_to: Vec::new(),
+        hosts: List::new(),
+        gateways: List::new(),
+        http: List::new(),
+        tls: List::new(),
+        tcp: List::new(),
+        export_to: List::new(),
     }
 }

@@ -5,7 +5,8 @@ mod traffic;
 
 use taut_resources::gateway_api::{BackendTlsPolicy, SubjectAltNameType};
 use taut_resources::{
-    At, ClientTls, ClientTlsMode, DestinationRule, Port, PortPolicy, PortRef, Resource, RetryBudget, TrafficPolicy,
+    At, ClientTls, ClientTlsMode, DestinationRule, List, Port, PortPolicy, PortRef, Resource, RetryBudget,
+    TrafficPolicy,
 };
 use taut_source::Span;
 
@@ -156,7 +157,7 @@ fn hosts(world: &World<'_>, target: Target<'_>) -> Result<Vec<Part>, String> {
 struct Saying {
     tls: Option<Box<ClientTls>>,
     retry_budget: Option<Box<RetryBudget>>,
-    ports: Vec<PortPolicy>,
+    ports: List<PortPolicy>,
 }
 
 fn destination_rule(of: Span, target: Span, host: At<Host>, saying: Saying) -> DestinationRule {
@@ -174,8 +175,8 @@ fn destination_rule(of: Span, target: Span, host: At<Host>, saying: Saying) -> D
             proxy_protocol: None,
             retry_budget: saying.retry_budget,
         })),
-        subsets: Vec::new(),
-        export_to: Vec::new(),
+        subsets: List::new(),
+        export_to: List::new(),
         workload_selector: None,
     }
 }

@@ -1,7 +1,7 @@
 //! TLS of listeners: certificates, and how clients are checked (semantics.md §18.2).
 
 use taut_resources::gateway_api::{ClientValidationMode, Gateway, Listener, ListenerTlsMode, ObjectRef, SecretRef};
-use taut_resources::{At, ServerTls, ServerTlsMode};
+use taut_resources::{At, List, ServerTls, ServerTlsMode};
 use taut_source::Span;
 
 use super::grant::{Reference, is_permitted};
@@ -28,16 +28,16 @@ pub(super) fn nothing(span: Span) -> ServerTls {
         ca_certificates: None,
         ca_crl: None,
         credential_name: None,
-        credential_names: Vec::new(),
-        tls_certificates: Vec::new(),
+        credential_names: List::new(),
+        tls_certificates: List::new(),
         ca_cert_credential_name: None,
-        subject_alt_names: Vec::new(),
-        verify_certificate_spki: Vec::new(),
-        verify_certificate_hash: Vec::new(),
+        subject_alt_names: List::new(),
+        verify_certificate_spki: List::new(),
+        verify_certificate_hash: List::new(),
         min_protocol_version: None,
         max_protocol_version: None,
-        cipher_suites: Vec::new(),
-        ecdh_curves: Vec::new(),
+        cipher_suites: List::new(),
+        ecdh_curves: List::new(),
         insecure_skip_verify: None,
     }
 }
@@ -89,7 +89,7 @@ pub(super) fn of_listener(
 }
 
 /// The ciphers that are known, of those that are listed.
-fn ciphers(listed: Option<&Text>, span: Span) -> Vec<At<Text>> {
+fn ciphers(listed: Option<&Text>, span: Span) -> List<At<Text>> {
     let listed = listed.map_or("", Text::as_str).split(',').map(str::trim);
     listed.filter(|cipher| taut_resources::is_cipher(cipher)).map(|cipher| at(cipher.into(), span)).collect()
 }
@@ -103,7 +103,7 @@ fn certificates(
     if let Some(third) = references.get(2) {
         return Some(Fault::new("InvalidCertificateRef", third.span, "a listener has at most two certificates"));
     }
-    let mut good = Vec::new();
+    let mut good = List::new();
     let mut first = None;
     for reference in references {
         match certificate(world, kind, namespace, reference) {

@@ -1,7 +1,7 @@
 //! TLSRoute and TCPRoute: rules for whole connections (semantics.md §18.5).
 
 use taut_resources::gateway_api::ConnectionRule;
-use taut_resources::{At, Labels, RouteDestination, TcpMatch, TcpRoute, TlsMatch, TlsRoute};
+use taut_resources::{At, Labels, List, RouteDestination, TcpMatch, TcpRoute, TlsMatch, TlsRoute};
 use taut_source::Span;
 
 use super::backend::{Backend, From_, Resolved, resolve};
@@ -42,29 +42,30 @@ pub(crate) fn streams(world: &World<'_>, rules: &[ConnectionRule], from: From_<'
 }
 
 /// Rules by server name.
-pub(crate) fn tls(streams: &Streams, names: &[Host], port: Option<u16>) -> Vec<TlsRoute> {
+pub(crate) fn tls(streams: &Streams, names: &[Host], port: Option<u16>) -> List<TlsRoute> {
     let rule = |(span, route): &(Span, Vec<RouteDestination>)| TlsRoute {
         span: *span,
-        matches: vec![TlsMatch {
+        matches: [TlsMatch {
             span: *span,
             sni_hosts: names.iter().map(|name| at(name.clone(), *span)).collect(),
-            destination_subnets: Vec::new(),
+            destination_subnets: List::new(),
             port: wanted(port, *span),
             source_labels: Labels::default(),
             source_namespace: None,
-            gateways: Vec::new(),
-        }],
-        route: route.clone(),
+            gateways: List::new(),
+        }]
+        .into(),
+        route: route.as_slice().into(),
     };
     streams.rules.iter().map(rule).collect()
 }
 
 /// Rules without conditions.
-pub(crate) fn tcp(streams: &Streams, port: Option<u16>) -> Vec<TcpRoute> {
+pub(crate) fn tcp(streams: &Streams, port: Option<u16>) -> List<TcpRoute> {
     let rule = |(span, route): &(Span, Vec<RouteDestination>)| TcpRoute {
         span: *span,
         matches: port.map(|port| matched(port, *span)).into_iter().collect(),
-        route: route.clone(),
+        route: route.as_slice().into(),
     };
     streams.rules.iter().map(rule).collect()
 }
@@ -76,11 +77,11 @@ fn wanted(port: Option<u16>, span: Span) -> Option<At<u32>> {
 fn matched(port: u16, span: Span) -> TcpMatch {
     TcpMatch {
         span,
-        destination_subnets: Vec::new(),
+        destination_subnets: List::new(),
         port: wanted(Some(port), span),
         source_subnet: None,
         source_labels: Labels::default(),
-        gateways: Vec::new(),
+        gateways: List::new(),
         source_namespace: None,
     }
 }

@@ -1,11 +1,13 @@
 //! What a controller would report, as tables.
 
+use std::sync::Arc;
+
 use taut_resources::{Outcome, Resource, read_resource};
 use taut_source::{FileId, SourceFile, YamlReader, read_documents};
 
 use super::*;
 
-fn resources(text: &str) -> Vec<Resource> {
+fn resources(text: &str) -> Vec<Arc<Resource>> {
     let (documents, _) =
         read_documents(&SourceFile::new("mesh.yaml", text.as_bytes()), FileId(0), YamlReader::default());
     let (mut problems, mut outcomes) = (Vec::new(), Vec::new());
@@ -13,7 +15,7 @@ fn resources(text: &str) -> Vec<Resource> {
         read_resource(document.tree.root(), FileId(0), "default", &mut problems, &mut outcomes);
     }
     let read = |outcome| match outcome {
-        Outcome::Read(resource) => Some((*resource).clone()),
+        Outcome::Read(resource) => Some(resource),
         _ => None,
     };
     outcomes.into_iter().filter_map(read).collect()
@@ -26,7 +28,7 @@ fn reported(mesh: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for status in &made.statuses {
         let subject = &resources[status.resource].subject;
-        let name = format!("{}/{}", subject.kind, subject.name);
+        let name = format!("{}/{}", subject.kind(), subject.name);
         let bad = status.all().filter(|it| !it.is_good());
         lines.extend(bad.map(|it| format!("{name}: {} {}", it.kind, it.reason)));
         let attached = status.listeners.iter().filter(|it| 0 < it.attached);

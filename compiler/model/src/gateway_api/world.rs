@@ -105,8 +105,8 @@ impl<'r> World<'r> {
         let mut last: HashMap<(&str, &str, Option<&Text>, &Text), usize> = HashMap::new();
         let key = |resource: &'r Resource| {
             let subject = &resource.subject;
-            let group = subject.api_version.rsplit_once('/').map_or("", |(group, _)| group);
-            (group, subject.kind.as_str(), subject.namespace.as_ref(), &subject.name)
+            let group = subject.api_version().rsplit_once('/').map_or("", |(group, _)| group);
+            (group, subject.kind().as_str(), subject.namespace.as_ref(), &subject.name)
         };
         for (number, &resource) in resources.iter().enumerate() {
             last.insert(key(resource), number);

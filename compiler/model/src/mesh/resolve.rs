@@ -3,7 +3,7 @@
 //! Owns: what of it is done at once where there is much of it.
 //! Invariant: the mesh does not depend on how many threads there are.
 
-use std::borrow::{Borrow, Cow};
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
@@ -11,7 +11,7 @@ use taut_resources::{Resource, Spec, VirtualService};
 use taut_source::threads::{self, Job, MANY};
 
 use super::{Mesh, MeshWide, Of, Routing, Selecting, Traffic, entry_labels, seniority};
-use crate::delegate::{Beyond, RuleOf, continue_rules};
+use crate::delegate::{Beyond, Rule, RuleOf, continue_rules};
 use crate::gateway::{Entrance, is_run_by};
 use crate::gateway_api::{Converted, MadeRouting};
 use crate::inventory::Inventory;
@@ -88,7 +88,7 @@ fn begin<'r>(resources: &[&'r Resource], settings: Settings, wide: MeshWide<'r>)
             some.iter().for_each(|resource| part.add(resource));
             part
         });
-        parts.into_iter().for_each(|part| mesh.absorb(part));
+        mesh.absorb(parts);
     }
     mesh.inventory = inventory;
     mesh
@@ -138,25 +138,32 @@ impl<'r> Mesh<'r> {
         }
     }
 
-    /// Adds what others hold, which comes after its own.
-    fn absorb(&mut self, mut other: Mesh<'r>) {
-        for (name, labels) in std::mem::take(&mut other.namespaces) {
-            let known = self.namespaces.entry(name).or_default();
-            *known = labels.or(*known);
+    /// Adds what others hold, each after what came before.
+    fn absorb(&mut self, mut others: Vec<Mesh<'r>>) {
+        macro_rules! append {
+            ($($list:ident),*) => {$(
+                // All at once: a list that grows takes up to twice what it needs.
+                self.$list.reserve_exact(others.iter().map(|other| other.$list.len()).sum());
+                others.iter_mut().for_each(|other| self.$list.append(&mut other.$list));
+            )*};
         }
-        self.services.append(&mut other.services);
-        self.workloads.append(&mut other.workloads);
-        self.routings.append(&mut other.routings);
-        self.traffic.append(&mut other.traffic);
-        self.gateways.append(&mut other.gateways);
-        self.peer_authentications.append(&mut other.peer_authentications);
-        self.authorization_policies.append(&mut other.authorization_policies);
-        self.sidecars.append(&mut other.sidecars);
-        self.request_authentications.append(&mut other.request_authentications);
-        self.secrets.append(&mut other.secrets);
-        self.slices.append(&mut other.slices);
-        self.entries.append(&mut other.entries);
-        self.service_accounts.append(&mut other.service_accounts);
+        append!(services, workloads, routings, traffic, gateways, peer_authentications, authorization_policies);
+        append!(sidecars, request_authentications, slices, entries);
+        for mut other in others {
+            for (name, labels) in std::mem::take(&mut other.namespaces) {
+                let known = self.namespaces.entry(name).or_default();
+                *known = labels.or(*known);
+            }
+            self.secrets.append(&mut other.secrets);
+            self.service_accounts.append(&mut other.service_accounts);
+        }
+    }
+
+    /// Lets go of what only checks look at: what the mesh becomes has the room.
+    pub fn after_checks(&mut self) {
+        self.pods = Pods::default();
+        self.destinations = OnceLock::new();
+        self.behind_several = OnceLock::new();
     }
 
     /// Whether anything in its own resources says who gets a proxy.
@@ -362,11 +369,12 @@ fn settle<'r>(workloads: &mut Vec<Workload<'r>>, shadowed: &mut Vec<(&'r Resourc
 
 fn routing<'r>(of: Of<'r, VirtualService>, settings: &Settings) -> Routing<'r> {
     let namespace = of.namespace();
-    let gateways = if of.spec.gateways.is_empty() {
-        BTreeSet::from(["mesh".into()])
-    } else {
-        of.spec.gateways.iter().map(|name| gateway_name(name, namespace)).collect()
-    };
+    let mut gateways: Vec<Text> = of.spec.gateways.iter().map(|name| gateway_name(name, namespace)).collect();
+    if gateways.is_empty() {
+        gateways = vec!["mesh".into()];
+    }
+    gateways.sort_unstable();
+    gateways.dedup();
     Routing {
         hosts: of.spec.hosts.iter().map(|host| expand(host, namespace, settings)).collect(),
         visibility: Visibility::of_list(&of.spec.export_to, namespace, &settings.virtual_service_export_to),
@@ -375,7 +383,7 @@ fn routing<'r>(of: Of<'r, VirtualService>, settings: &Settings) -> Routing<'r> {
             .spec
             .http
             .iter()
-            .map(|rule| RuleOf { rule: Cow::Borrowed(rule), of, beyond: Beyond::default() })
+            .map(|rule| RuleOf { rule: Rule::Written(rule), of, beyond: Beyond::default() })
             .collect(),
         of,
         made: false,
@@ -392,13 +400,13 @@ fn made_routing<'r>(resources: &[&'r Resource], made: &'r MadeRouting) -> Routin
         hosts: made.hosts.clone(),
         http: rules
             .map(|(rule, (owner, full_path))| RuleOf {
-                rule: Cow::Borrowed(rule),
+                rule: Rule::Written(rule),
                 of: of(*owner),
                 beyond: Beyond { gateway_api, full_path: full_path.as_ref() },
             })
             .collect(),
         visibility: made.only_for.as_ref().map_or(Visibility::Public, |only| Visibility::Only([only.clone()].into())),
-        gateways: BTreeSet::from([made.gateway.clone()]),
+        gateways: vec![made.gateway.clone()],
         made: true,
     }
 }

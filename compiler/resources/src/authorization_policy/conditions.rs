@@ -123,7 +123,7 @@ impl AuthzRule {
 
 impl AuthzSource {
     pub(super) fn check(&self, _: Node<'_>, cx: &mut Reader<'_>) {
-        let first = |lists: [&Vec<At<Text>>; 4]| lists.into_iter().find_map(|list| list.first()).map(|it| it.span);
+        let first = |lists: [&List<At<Text>>; 4]| lists.into_iter().find_map(|list| list.first()).map(|it| it.span);
         let accounts = self.service_accounts.first().or(self.not_service_accounts.first());
         let broader = first([&self.principals, &self.not_principals, &self.namespaces, &self.not_namespaces]);
         if let (Some(_), Some(span)) = (accounts, broader) {
@@ -133,7 +133,7 @@ impl AuthzSource {
         check_any(&self.lists(), self.span, "source", cx);
     }
 
-    fn lists(&self) -> [(&'static str, &Vec<At<Text>>); 14] {
+    fn lists(&self) -> [(&'static str, &List<At<Text>>); 14] {
         [
             ("principals", &self.principals),
             ("notPrincipals", &self.not_principals),
@@ -158,7 +158,7 @@ impl Operation {
         check_any(&self.lists(), self.span, "operation", cx);
     }
 
-    fn lists(&self) -> [(&'static str, &Vec<At<Text>>); 8] {
+    fn lists(&self) -> [(&'static str, &List<At<Text>>); 8] {
         [
             ("hosts", &self.hosts),
             ("notHosts", &self.not_hosts),
@@ -172,7 +172,7 @@ impl Operation {
     }
 }
 
-fn check_any(lists: &[(&str, &Vec<At<Text>>)], span: Span, what: &str, cx: &mut Reader<'_>) {
+fn check_any(lists: &[(&str, &List<At<Text>>)], span: Span, what: &str, cx: &mut Reader<'_>) {
     if lists.iter().all(|(_, list)| list.is_empty()) {
         let message = format!("`{what}` is empty: it would match nothing and everything at once");
         cx.say(&rules::NEEDED, span, message, "leave it out to match everything");

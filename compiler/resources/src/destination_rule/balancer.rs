@@ -4,7 +4,7 @@ use taut_source::{Node, Text};
 
 use super::{LocalityBalancing, ZoneBalancing};
 use crate::message::{keyword, message};
-use crate::read::{At, Reader};
+use crate::read::{At, List, Reader};
 use crate::rules;
 use crate::{Duration, DurationOrZero};
 
@@ -80,7 +80,7 @@ message! {
         /// How long it lives. If it is there, the proxy makes the cookie; 0s makes one for the session.
         ttl: Option<At<DurationOrZero>> = "ttl";
         /// Further attributes of a cookie that the proxy makes.
-        attributes: Vec<CookieAttribute> = "attributes", unique("name");
+        attributes: List<CookieAttribute> = "attributes", unique("name");
     }
 }
 
@@ -117,7 +117,7 @@ message! {
         /// How much errors weigh, in percent.
         error_utilization_penalty_percent: Option<At<u32>> = "errorUtilizationPenaltyPercent";
         /// The metrics that count.
-        metric_names_for_computing_utilization: Vec<At<Text>> = "metricNamesForComputingUtilization";
+        metric_names_for_computing_utilization: List<At<Text>> = "metricNamesForComputingUtilization";
         /// How long a report counts.
         weight_expiration_period: Option<At<DurationOrZero>> = "weightExpirationPeriod";
         /// How long a new endpoint is only watched.

@@ -3,7 +3,7 @@
 use taut_source::{Node, Text};
 
 use crate::message::{keyword, message};
-use crate::read::{At, Reader};
+use crate::read::{At, List, Reader};
 use crate::rules;
 
 keyword! {
@@ -34,7 +34,7 @@ message! {
         /// A secret with all three.
         credential_name: Option<At<Text>> = "credentialName";
         /// The names that the server's certificate may have.
-        subject_alt_names: Vec<At<Text>> = "subjectAltNames";
+        subject_alt_names: List<At<Text>> = "subjectAltNames";
         /// The server name.
         sni: Option<At<Text>> = "sni";
         /// Whether the server's certificate goes unchecked.

@@ -26,7 +26,7 @@ message! {
         /// The most that connecting may take; 10s if missing.
         connect_timeout: Option<At<Duration>> = "connectTimeout";
         /// Keepalive probes of the operating system.
-        tcp_keepalive: Option<TcpKeepalive> = "tcpKeepalive";
+        tcp_keepalive: Option<Box<TcpKeepalive>> = "tcpKeepalive";
         /// The longest life of a connection.
         max_connection_duration: Option<At<Duration>> = "maxConnectionDuration";
         /// How long a connection may be idle; 1h if missing.
@@ -66,7 +66,7 @@ message! {
         /// Streams of one HTTP/2 connection.
         max_concurrent_streams: Option<At<u32>> = "maxConcurrentStreams", range(0..=2147483647);
         /// HTTP/2 pings.
-        http2_keep_alive: Option<Http2KeepAlive> = "http2KeepAlive";
+        http2_keep_alive: Option<Box<Http2KeepAlive>> = "http2KeepAlive";
     }
     where check(HttpSettings::check);
 }

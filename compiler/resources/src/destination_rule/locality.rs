@@ -4,18 +4,18 @@ use taut_source::{Node, Text};
 
 use crate::grammar::is_locality;
 use crate::message::message;
-use crate::read::{At, Named, Reader};
+use crate::read::{At, List, Named, Reader};
 use crate::rules;
 
 message! {
     /// Where traffic goes, by locality.
     pub struct LocalityBalancing {
         /// Shares of other localities, by the client's.
-        distribute: Vec<Distribute> = "distribute";
+        distribute: List<Distribute> = "distribute";
         /// Where a region's traffic goes when its endpoints are gone.
-        failover: Vec<Failover> = "failover";
+        failover: List<Failover> = "failover";
         /// Labels that endpoint and client have in common, the most important first.
-        failover_priority: Vec<At<Text>> = "failoverPriority";
+        failover_priority: List<At<Text>> = "failoverPriority";
         /// Whether this counts at all; true if missing.
         enabled: Option<At<bool>> = "enabled";
     }
@@ -48,9 +48,9 @@ message! {
         /// Whether this counts at all; true if missing.
         enabled: Option<At<bool>> = "enabled";
         /// Where a region's traffic goes when its endpoints are gone.
-        failover: Vec<Failover> = "failover";
+        failover: List<Failover> = "failover";
         /// Labels that endpoint and client have in common, the most important first.
-        failover_priority: Vec<At<Text>> = "failoverPriority";
+        failover_priority: List<At<Text>> = "failoverPriority";
         /// The fewest endpoints for which zones count.
         min_cluster_size: Option<At<u32>> = "minClusterSize", range(1..);
     }

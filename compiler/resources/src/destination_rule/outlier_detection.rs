@@ -4,7 +4,7 @@ use taut_source::Node;
 
 use crate::Duration;
 use crate::message::message;
-use crate::read::{At, Reader};
+use crate::read::{At, List, Reader};
 use crate::rules;
 
 message! {
@@ -29,7 +29,7 @@ message! {
         /// Below this share of healthy endpoints, all are used; 0 if missing.
         min_health_percent: Option<At<i32>> = "minHealthPercent", range(0..=100);
         /// The statuses that count as errors, in place of 5xx.
-        outlier_detection_http_error_codes: Vec<At<u32>> = "outlierDetectionHttpErrorCodes", range(100..=599);
+        outlier_detection_http_error_codes: List<At<u32>> = "outlierDetectionHttpErrorCodes", range(100..=599);
     }
     where check(OutlierDetection::check);
 }

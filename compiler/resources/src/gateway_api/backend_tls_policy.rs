@@ -5,14 +5,14 @@ use taut_source::{Node, Text};
 use super::LocalRef;
 use crate::grammar::{API_GROUP, API_KIND, HOSTNAME, PRECISE_HOSTNAME, SUBDOMAIN, URI, WELL_KNOWN_CERTIFICATES};
 use crate::message::{keyword, message};
-use crate::read::{At, Labels, Reader};
+use crate::read::{At, Labels, List, Reader};
 use crate::rules;
 
 message! {
     /// How gateways talk TLS to some services.
     pub struct BackendTlsPolicy {
         /// The services.
-        target_refs: Vec<PolicyTarget> = "targetRefs", required, items(1..=16);
+        target_refs: List<PolicyTarget> = "targetRefs", required, items(1..=16);
         /// How their certificates are checked.
         validation: BackendValidation = "validation";
         /// What the implementation alone knows.
@@ -39,13 +39,13 @@ message! {
     /// How a certificate is checked.
     pub struct BackendValidation {
         /// The roots.
-        ca_certificate_refs: Vec<LocalRef> = "caCertificateRefs", items(..=8);
+        ca_certificate_refs: List<LocalRef> = "caCertificateRefs", items(..=8);
         /// The roots, by a name that everyone knows.
         well_known_ca_certificates: Option<At<Text>> = "wellKnownCACertificates", chars(1..=253), is(WELL_KNOWN_CERTIFICATES);
         /// The server name, which the certificate has.
         hostname: At<Text> = "hostname", chars(1..=253), is(PRECISE_HOSTNAME);
         /// The names that it has instead: any of these.
-        subject_alt_names: Vec<SubjectAltName> = "subjectAltNames", items(..=5);
+        subject_alt_names: List<SubjectAltName> = "subjectAltNames", items(..=5);
     }
     where check(BackendValidation::check);
 }

@@ -6,14 +6,14 @@ use super::SessionPersistence;
 use crate::ShortDuration;
 use crate::grammar::{API_GROUP, API_KIND};
 use crate::message::message;
-use crate::read::{At, Reader};
+use crate::read::{At, List, Reader};
 use crate::rules;
 
 message! {
     /// How clients talk to some services.
     pub struct BackendTrafficPolicy {
         /// The services.
-        target_refs: Vec<TrafficTarget> = "targetRefs", required, items(1..=16);
+        target_refs: List<TrafficTarget> = "targetRefs", required, items(1..=16);
         /// Limits retries in proportion to requests.
         retry_constraint: Option<RetryConstraint> = "retryConstraint";
         /// Whether requests of one client go to one endpoint.

@@ -8,20 +8,20 @@ use super::reference::check_parents;
 use super::{DefaultGateways, ParentRef, WeightedBackend};
 use crate::grammar::{HOSTNAME, SUBDOMAIN, is_ip};
 use crate::message::message;
-use crate::read::{At, Reader};
+use crate::read::{At, List, Reader};
 use crate::rules;
 
 message! {
     /// Routes for connections of TLS, by server name.
     pub struct TlsRoute {
         /// The gateways that it is attached to.
-        parent_refs: Vec<ParentRef> = "parentRefs", items(..=32);
+        parent_refs: List<ParentRef> = "parentRefs", items(..=32);
         /// Whether gateways that are for everyone are parents too.
         use_default_gateways: Option<At<DefaultGateways>> = "useDefaultGateways", refused("name the Gateway in `parentRefs`");
         /// The server names.
-        hostnames: Vec<At<Text>> = "hostnames", items(..=1024), chars(1..=253), is(HOSTNAME);
+        hostnames: List<At<Text>> = "hostnames", items(..=1024), chars(1..=253), is(HOSTNAME);
         /// Where connections go.
-        rules: Vec<ConnectionRule> = "rules", required, items(1..=16), unique("name");
+        rules: List<ConnectionRule> = "rules", required, items(1..=16), unique("name");
     }
     where check(TlsRoute::check);
 }
@@ -30,11 +30,11 @@ message! {
     /// Routes for connections of TCP, or packets of UDP.
     pub struct TcpRoute {
         /// The gateways that it is attached to.
-        parent_refs: Vec<ParentRef> = "parentRefs", items(..=32);
+        parent_refs: List<ParentRef> = "parentRefs", items(..=32);
         /// Whether gateways that are for everyone are parents too.
         use_default_gateways: Option<At<DefaultGateways>> = "useDefaultGateways", refused("name the Gateway in `parentRefs`");
         /// Where they go.
-        rules: Vec<ConnectionRule> = "rules", required, items(1..=16), unique("name");
+        rules: List<ConnectionRule> = "rules", required, items(1..=16), unique("name");
     }
     where check(TcpRoute::check);
 }
@@ -45,7 +45,7 @@ message! {
         /// Its name.
         name: Option<At<Text>> = "name", chars(1..=253), is(SUBDOMAIN);
         /// Where connections go.
-        backend_refs: Vec<WeightedBackend> = "backendRefs", required, items(1..=16);
+        backend_refs: List<WeightedBackend> = "backendRefs", required, items(1..=16);
     }
 }
 

@@ -6,7 +6,7 @@ use super::{BackendRef, LocalRef};
 use crate::grammar::{CORS_ORIGIN, PATH_CHARACTERS, PRECISE_HOSTNAME, TOKEN};
 use crate::header_value::{HeaderSide, check_header_value, is_host};
 use crate::message::{keyword, message};
-use crate::read::{At, Reader};
+use crate::read::{At, List, Reader};
 use crate::rules;
 use crate::scalar::Port;
 
@@ -198,11 +198,11 @@ message! {
     /// Changes of headers.
     pub struct HeaderModifier {
         /// Replaces every value.
-        set: Vec<HeaderValue> = "set", items(..=16), unique("name");
+        set: List<HeaderValue> = "set", items(..=16), unique("name");
         /// Adds a value.
-        add: Vec<HeaderValue> = "add", items(..=16), unique("name");
+        add: List<HeaderValue> = "add", items(..=16), unique("name");
         /// Takes the header away.
-        remove: Vec<At<Text>> = "remove", items(..=16), unique();
+        remove: List<At<Text>> = "remove", items(..=16), unique();
     }
 }
 
@@ -380,15 +380,15 @@ message! {
     /// Which other origins may read answers.
     pub struct Cors {
         /// The origins.
-        allow_origins: Vec<At<Text>> = "allowOrigins", items(..=64), chars(1..=253), is(CORS_ORIGIN), unique();
+        allow_origins: List<At<Text>> = "allowOrigins", items(..=64), chars(1..=253), is(CORS_ORIGIN), unique();
         /// Whether cookies may be sent.
         allow_credentials: Option<At<bool>> = "allowCredentials";
         /// The methods.
-        allow_methods: Vec<At<CorsMethod>> = "allowMethods", items(..=9), unique();
+        allow_methods: List<At<CorsMethod>> = "allowMethods", items(..=9), unique();
         /// The headers that a request may have.
-        allow_headers: Vec<At<Text>> = "allowHeaders", items(..=64), chars(1..=256), is(TOKEN), unique();
+        allow_headers: List<At<Text>> = "allowHeaders", items(..=64), chars(1..=256), is(TOKEN), unique();
         /// The headers of an answer that a page may read.
-        expose_headers: Vec<At<Text>> = "exposeHeaders", items(..=64), chars(1..=256), is(TOKEN), unique();
+        expose_headers: List<At<Text>> = "exposeHeaders", items(..=64), chars(1..=256), is(TOKEN), unique();
         /// How many seconds a browser may remember this; 5 if missing.
         max_age: Option<At<u32>> = "maxAge", range(1..=2147483647);
     }
@@ -438,7 +438,7 @@ message! {
     /// What is seen by gRPC.
     pub struct GrpcAuth {
         /// Headers.
-        allowed_headers: Vec<At<Text>> = "allowedHeaders", items(..=64), unique();
+        allowed_headers: List<At<Text>> = "allowedHeaders", items(..=64), unique();
     }
 }
 
@@ -448,9 +448,9 @@ message! {
         /// What stands before the path.
         path: Option<At<Text>> = "path", chars(..=1024), is(PATH_CHARACTERS);
         /// Headers.
-        allowed_headers: Vec<At<Text>> = "allowedHeaders", items(..=64), unique();
+        allowed_headers: List<At<Text>> = "allowedHeaders", items(..=64), unique();
         /// Headers of the answer that go to the client.
-        allowed_response_headers: Vec<At<Text>> = "allowedResponseHeaders", items(..=64), unique();
+        allowed_response_headers: List<At<Text>> = "allowedResponseHeaders", items(..=64), unique();
     }
 }
 

@@ -5,7 +5,7 @@ use taut_source::{Node, Text};
 use super::{Listener, LocalRef, ObjectRef, SecretRef, listener::check_distinct};
 use crate::grammar::{ADDRESS_TYPE, HOSTNAME, LABEL_KEY, LABEL_VALUE, is_ip};
 use crate::message::{keyword, message};
-use crate::read::{At, Labels, Reader};
+use crate::read::{At, Labels, List, Reader};
 use crate::rules;
 use crate::scalar::Port;
 use crate::selector::LabelSelector;
@@ -16,9 +16,9 @@ message! {
         /// The GatewayClass.
         gateway_class_name: At<Text> = "gatewayClassName", chars(1..=253);
         /// The listeners.
-        listeners: Vec<Listener> = "listeners", required, items(1..=64), unique("name");
+        listeners: List<Listener> = "listeners", required, items(1..=64), unique("name");
         /// Addresses that it should have.
-        addresses: Vec<GatewayAddress> = "addresses", items(..=16);
+        addresses: List<GatewayAddress> = "addresses", items(..=16);
         /// What is made for it.
         infrastructure: Option<Infrastructure> = "infrastructure";
         /// Which ListenerSets may add to it.
@@ -110,7 +110,7 @@ message! {
         /// On all ports.
         default: FrontendValidation = "default";
         /// On some ports.
-        per_port: Vec<FrontendPort> = "perPort", items(..=64), unique("port");
+        per_port: List<FrontendPort> = "perPort", items(..=64), unique("port");
     }
 }
 
@@ -146,7 +146,7 @@ message! {
     /// How the certificates of clients are checked.
     pub struct ClientValidation {
         /// The roots.
-        ca_certificate_refs: Vec<ObjectRef> = "caCertificateRefs", required, items(1..=16);
+        ca_certificate_refs: List<ObjectRef> = "caCertificateRefs", required, items(1..=16);
         /// What happens to other clients; AllowValidOnly if missing.
         mode: Option<At<ClientValidationMode>> = "mode";
     }

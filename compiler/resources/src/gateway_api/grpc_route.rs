@@ -8,7 +8,7 @@ use super::reference::{check_parents, check_port};
 use super::{DefaultGateways, ParentRef, SessionPersistence};
 use crate::grammar::{API_GROUP, API_KIND, GRPC_METHOD, GRPC_SERVICE, Grammar, HOSTNAME, NAMESPACE, SUBDOMAIN};
 use crate::message::message;
-use crate::read::{At, Reader};
+use crate::read::{At, List, Reader};
 use crate::rules;
 use crate::scalar::Port;
 use crate::string_match::check_regex;
@@ -17,13 +17,13 @@ message! {
     /// Rules for the gRPC requests of some hosts.
     pub struct GrpcRoute {
         /// The gateways or services that it is attached to.
-        parent_refs: Vec<ParentRef> = "parentRefs", items(..=32);
+        parent_refs: List<ParentRef> = "parentRefs", items(..=32);
         /// Whether gateways that are for everyone are parents too.
         use_default_gateways: Option<At<DefaultGateways>> = "useDefaultGateways", refused("name the Gateway in `parentRefs`");
         /// The hosts; those of the listeners if empty.
-        hostnames: Vec<At<Text>> = "hostnames", items(..=16), chars(1..=253), is(HOSTNAME);
+        hostnames: List<At<Text>> = "hostnames", items(..=16), chars(1..=253), is(HOSTNAME);
         /// The rules.
-        rules: Vec<GrpcRule> = "rules", items(..=16), unique("name");
+        rules: List<GrpcRule> = "rules", items(..=16), unique("name");
     }
     where check(GrpcRoute::check);
 }
@@ -34,11 +34,11 @@ message! {
         /// Its name.
         name: Option<At<Text>> = "name", chars(1..=253), is(SUBDOMAIN);
         /// What requests it is about: any of these; all if empty.
-        matches: Vec<GrpcRouteMatch> = "matches", items(..=64);
+        matches: List<GrpcRouteMatch> = "matches", items(..=64);
         /// What happens on the way.
-        filters: Vec<GrpcFilter> = "filters", items(..=16);
+        filters: List<GrpcFilter> = "filters", items(..=16);
         /// Where they go.
-        backend_refs: Vec<GrpcBackend> = "backendRefs", items(..=16);
+        backend_refs: List<GrpcBackend> = "backendRefs", items(..=16);
         /// Whether requests of one client go to one endpoint.
         session_persistence: Option<SessionPersistence> = "sessionPersistence", refused("use `loadBalancer.consistentHash` in a DestinationRule for the service");
     }
@@ -51,7 +51,7 @@ message! {
         /// The method; every method if missing.
         method: Option<MethodMatch> = "method";
         /// Headers.
-        headers: Vec<HeaderMatch> = "headers", items(..=16), unique("name");
+        headers: List<HeaderMatch> = "headers", items(..=16), unique("name");
     }
 }
 
@@ -84,7 +84,7 @@ message! {
         /// Its share, in proportion to the others'.
         weight: At<u32> = "weight", range(0..=1000000), default(1);
         /// What happens on the way there alone.
-        filters: Vec<GrpcFilter> = "filters", items(..=16);
+        filters: List<GrpcFilter> = "filters", items(..=16);
     }
     where check(GrpcBackend::check);
 }

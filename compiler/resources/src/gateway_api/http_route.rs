@@ -8,7 +8,7 @@ use super::{DefaultGateways, ParentRef, SessionPersistence};
 use crate::ShortDuration;
 use crate::grammar::{API_GROUP, API_KIND, HOSTNAME, NAMESPACE, PATH_CHARACTERS, SUBDOMAIN, TOKEN};
 use crate::message::{keyword, message};
-use crate::read::{At, Reader};
+use crate::read::{At, List, Reader};
 use crate::rules;
 use crate::scalar::Port;
 use crate::string_match::check_regex;
@@ -17,13 +17,13 @@ message! {
     /// Rules for the requests of some hosts.
     pub struct HttpRoute {
         /// The gateways or services that it is attached to.
-        parent_refs: Vec<ParentRef> = "parentRefs", items(..=32);
+        parent_refs: List<ParentRef> = "parentRefs", items(..=32);
         /// Whether gateways that are for everyone are parents too.
         use_default_gateways: Option<At<DefaultGateways>> = "useDefaultGateways", refused("name the Gateway in `parentRefs`");
         /// The hosts; those of the listeners if empty.
-        hostnames: Vec<At<Text>> = "hostnames", items(..=16), chars(1..=253), is(HOSTNAME);
+        hostnames: List<At<Text>> = "hostnames", items(..=16), chars(1..=253), is(HOSTNAME);
         /// The rules; one for every request if missing.
-        rules: Vec<HttpRule> = "rules", items(1..=16), unique("name");
+        rules: List<HttpRule> = "rules", items(1..=16), unique("name");
     }
     where check(HttpRoute::check);
 }
@@ -34,11 +34,11 @@ message! {
         /// Its name.
         name: Option<At<Text>> = "name", chars(1..=253), is(SUBDOMAIN);
         /// What requests it is about: any of these; all if missing.
-        matches: Vec<HttpRouteMatch> = "matches", items(..=64);
+        matches: List<HttpRouteMatch> = "matches", items(..=64);
         /// What happens on the way.
-        filters: Vec<HttpFilter> = "filters", items(..=16);
+        filters: List<HttpFilter> = "filters", items(..=16);
         /// Where they go.
-        backend_refs: Vec<HttpBackend> = "backendRefs", items(..=16);
+        backend_refs: List<HttpBackend> = "backendRefs", items(..=16);
         /// How long it may take.
         timeouts: Option<HttpTimeouts> = "timeouts";
         /// When to try again.
@@ -55,9 +55,9 @@ message! {
         /// The path; every path if missing.
         path: Option<PathMatch> = "path";
         /// Headers.
-        headers: Vec<HeaderMatch> = "headers", items(..=16), unique("name");
+        headers: List<HeaderMatch> = "headers", items(..=16), unique("name");
         /// Query parameters.
-        query_params: Vec<QueryMatch> = "queryParams", items(..=16), unique("name");
+        query_params: List<QueryMatch> = "queryParams", items(..=16), unique("name");
         /// The method.
         method: Option<At<HttpMethod>> = "method";
     }
@@ -162,7 +162,7 @@ message! {
         /// Its share, in proportion to the others'.
         weight: At<u32> = "weight", range(0..=1000000), default(1);
         /// What happens on the way there alone.
-        filters: Vec<HttpFilter> = "filters", items(..=16);
+        filters: List<HttpFilter> = "filters", items(..=16);
     }
     where check(HttpBackend::check);
 }
@@ -182,7 +182,7 @@ message! {
     /// When to try again.
     pub struct HttpRouteRetry {
         /// The statuses that mean so.
-        codes: Vec<At<u32>> = "codes", range(400..=599), unique();
+        codes: List<At<u32>> = "codes", range(400..=599), unique();
         /// How often.
         attempts: Option<At<u32>> = "attempts", range(1..);
         /// The shortest pause between two tries.

@@ -4,7 +4,7 @@ use taut_source::{Node, Text};
 
 use crate::grammar::{API_GROUP, API_KIND, LABEL_VALUE};
 use crate::message::{keyword, message};
-use crate::read::{At, Labels, Reader};
+use crate::read::{At, Labels, List, Reader};
 use crate::rules;
 use crate::scalar::Port;
 
@@ -14,7 +14,7 @@ message! {
         /// The workloads, in the pool's namespace.
         selector: PoolSelector = "selector";
         /// Their ports: the first is the one that requests go to.
-        target_ports: Vec<PoolPort> = "targetPorts", required, items(1..=8), unique("number");
+        target_ports: List<PoolPort> = "targetPorts", required, items(1..=8), unique("number");
         /// What they speak.
         app_protocol: At<PoolProtocol> = "appProtocol", default(PoolProtocol::Http);
         /// Who picks one of them for a request.

@@ -5,7 +5,7 @@ use taut_source::{Node, Text};
 use super::{ParentRef, SecretRef};
 use crate::grammar::{API_GROUP, API_KIND, HOSTNAME, PROTOCOL, SUBDOMAIN};
 use crate::message::{keyword, message};
-use crate::read::{At, Labels, Reader};
+use crate::read::{At, Labels, List, Reader};
 use crate::rules;
 use crate::scalar::Port;
 use crate::selector::LabelSelector;
@@ -23,7 +23,7 @@ message! {
         /// The Gateway.
         parent_ref: ParentRef = "parentRef";
         /// The listeners.
-        listeners: Vec<Listener> = "listeners", required, items(1..=64), unique("name");
+        listeners: List<Listener> = "listeners", required, items(1..=64), unique("name");
     }
     where check(ListenerSet::check);
 }
@@ -63,7 +63,7 @@ message! {
         /// What to do with it; Terminate if missing.
         mode: Option<At<ListenerTlsMode>> = "mode";
         /// The certificates.
-        certificate_refs: Vec<SecretRef> = "certificateRefs", items(..=64);
+        certificate_refs: List<SecretRef> = "certificateRefs", items(..=64);
         /// What the implementation alone knows.
         options: Labels = "options", items(..=16), chars(..=4096);
     }
@@ -76,7 +76,7 @@ message! {
         /// From which namespaces.
         namespaces: Option<RouteNamespaces> = "namespaces";
         /// Of which kinds.
-        kinds: Vec<RouteKind> = "kinds", items(..=8);
+        kinds: List<RouteKind> = "kinds", items(..=8);
     }
 }
 

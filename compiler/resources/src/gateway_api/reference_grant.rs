@@ -4,15 +4,15 @@ use taut_source::Text;
 
 use crate::grammar::{API_GROUP, API_KIND, NAMESPACE};
 use crate::message::message;
-use crate::read::At;
+use crate::read::{At, List};
 
 message! {
     /// Who may name objects of this namespace.
     pub struct ReferenceGrant {
         /// Who: any of these.
-        from: Vec<GrantFrom> = "from", required, items(1..=16);
+        from: List<GrantFrom> = "from", required, items(1..=16);
         /// What they may name: any of these.
-        to: Vec<GrantTo> = "to", required, items(1..=16);
+        to: List<GrantTo> = "to", required, items(1..=16);
     }
 }
 

@@ -4,7 +4,7 @@ use taut_source::Text;
 
 use crate::grammar::IP_OR_BLOCK;
 use crate::message::message;
-use crate::read::{At, Named};
+use crate::read::{At, List, Named};
 use crate::scalar::Port;
 
 message! {
@@ -19,9 +19,9 @@ message! {
     /// One network.
     pub struct Network {
         /// Its endpoints.
-        endpoints: Vec<NetworkEndpoints> = "endpoints";
+        endpoints: List<NetworkEndpoints> = "endpoints";
         /// The ways into it.
-        gateways: Vec<NetworkGateway> = "gateways";
+        gateways: List<NetworkGateway> = "gateways";
     }
 }
 

@@ -6,7 +6,7 @@ use crate::DurationOrZero;
 use crate::grammar::{HOST_AND_PORT, PROVIDER_SERVICE};
 use crate::log_format::parse_log_format;
 use crate::message::{keyword, message};
-use crate::read::{At, Labels, Named, Reader};
+use crate::read::{At, Labels, List, Named, Reader};
 use crate::rules;
 use crate::scalar::{FreeForm, Port};
 
@@ -88,7 +88,7 @@ message! {
         /// The most that it may take.
         timeout: Option<At<DurationOrZero>> = "timeout", refused("spans wait in a queue of their own, and for five seconds at most: leave it out");
         /// Headers for it.
-        headers: Vec<FreeForm> = "headers", refused("let a gateway in front of the collector write them");
+        headers: List<FreeForm> = "headers", refused("let a gateway in front of the collector write them");
         /// In which headers a trace goes on.
         trace_context_option: Option<At<TraceContext>> = "traceContextOption";
     }
@@ -122,7 +122,7 @@ message! {
         /// The most that it may take.
         timeout: Option<At<DurationOrZero>> = "timeout", refused("spans wait in a queue of their own, and for five seconds at most: leave it out");
         /// Headers for it.
-        headers: Vec<FreeForm> = "headers", refused("let a gateway in front of the collector write them");
+        headers: List<FreeForm> = "headers", refused("let a gateway in front of the collector write them");
     }
 }
 
@@ -159,13 +159,13 @@ message! {
         /// What the log is called; `http_envoy_accesslog` if missing.
         log_name: Option<At<Text>> = "logName";
         /// What filters know.
-        filter_state_objects_to_log: Vec<At<Text>> = "filterStateObjectsToLog", refused("no filter keeps anything here: leave it out");
+        filter_state_objects_to_log: List<At<Text>> = "filterStateObjectsToLog", refused("no filter keeps anything here: leave it out");
         /// Headers of the request.
-        additional_request_headers_to_log: Vec<At<Text>> = "additionalRequestHeadersToLog";
+        additional_request_headers_to_log: List<At<Text>> = "additionalRequestHeadersToLog";
         /// Headers of the answer.
-        additional_response_headers_to_log: Vec<At<Text>> = "additionalResponseHeadersToLog";
+        additional_response_headers_to_log: List<At<Text>> = "additionalResponseHeadersToLog";
         /// Trailers of the answer.
-        additional_response_trailers_to_log: Vec<At<Text>> = "additionalResponseTrailersToLog", refused("trailers are not kept: leave it out; the status of gRPC is in the metrics");
+        additional_response_trailers_to_log: List<At<Text>> = "additionalResponseTrailersToLog", refused("trailers are not kept: leave it out; the status of gRPC is in the metrics");
     }
 }
 
@@ -179,7 +179,7 @@ message! {
         /// What the log is called; `tcp_envoy_accesslog` if missing.
         log_name: Option<At<Text>> = "logName";
         /// What filters know.
-        filter_state_objects_to_log: Vec<At<Text>> = "filterStateObjectsToLog", refused("no filter keeps anything here: leave it out");
+        filter_state_objects_to_log: List<At<Text>> = "filterStateObjectsToLog", refused("no filter keeps anything here: leave it out");
     }
 }
 
@@ -238,19 +238,19 @@ message! {
         /// Whether the route is chosen again.
         clear_route_cache: Option<At<bool>> = "clearRouteCache";
         /// The headers that it sees, the old way.
-        include_headers_in_check: Vec<At<Text>> = "includeHeadersInCheck", deprecated("use `includeRequestHeadersInCheck`");
+        include_headers_in_check: List<At<Text>> = "includeHeadersInCheck", deprecated("use `includeRequestHeadersInCheck`");
         /// The headers that it sees.
-        include_request_headers_in_check: Vec<At<Text>> = "includeRequestHeadersInCheck";
+        include_request_headers_in_check: List<At<Text>> = "includeRequestHeadersInCheck";
         /// Further headers for it.
         include_additional_headers_in_check: Labels = "includeAdditionalHeadersInCheck";
         /// How much of the body it sees.
         include_request_body_in_check: Option<AuthzBody> = "includeRequestBodyInCheck", refused("bodies are not shown: let the service ask for what it needs in headers");
         /// Its headers that the service sees.
-        headers_to_upstream_on_allow: Vec<At<Text>> = "headersToUpstreamOnAllow";
+        headers_to_upstream_on_allow: List<At<Text>> = "headersToUpstreamOnAllow";
         /// Its headers that the client sees when refused.
-        headers_to_downstream_on_deny: Vec<At<Text>> = "headersToDownstreamOnDeny";
+        headers_to_downstream_on_deny: List<At<Text>> = "headersToDownstreamOnDeny";
         /// Its headers that the client sees else.
-        headers_to_downstream_on_allow: Vec<At<Text>> = "headersToDownstreamOnAllow";
+        headers_to_downstream_on_allow: List<At<Text>> = "headersToDownstreamOnAllow";
     }
 }
 

@@ -5,7 +5,7 @@ use taut_source::Text;
 use crate::DurationOrZero;
 use crate::message::{keyword, message};
 use crate::proxy_config::ProxyImage;
-use crate::read::{At, Labels};
+use crate::read::{At, Labels, List};
 use crate::scalar::{FreeForm, PortOrZero};
 
 keyword! {
@@ -64,7 +64,7 @@ message! {
         /// The port of its health.
         status_port: Option<At<PortOrZero>> = "statusPort", refused("set the proxy's options on its command line");
         /// Further tags of statistics.
-        extra_stat_tags: Vec<At<Text>> = "extraStatTags", refused("set the proxy's options on its command line");
+        extra_stat_tags: List<At<Text>> = "extraStatTags", refused("set the proxy's options on its command line");
         /// What stands in front of gateways.
         gateway_topology: Option<FreeForm> = "gatewayTopology", refused("set the proxy's options on its command line");
         /// Which statistics are kept.
@@ -72,7 +72,7 @@ message! {
         /// Whether the application waits for it.
         hold_application_until_proxy_starts: Option<At<bool>> = "holdApplicationUntilProxyStarts", refused("set the proxy's options on its command line");
         /// Further roots.
-        ca_certificates_pem: Vec<At<Text>> = "caCertificatesPem", refused("set the proxy's options on its command line");
+        ca_certificates_pem: List<At<Text>> = "caCertificatesPem", refused("set the proxy's options on its command line");
         /// Its image.
         image: Option<ProxyImage> = "image", refused("set the proxy's options on its command line");
         /// Who does its private operations.

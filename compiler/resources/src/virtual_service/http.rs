@@ -93,7 +93,7 @@ impl HttpMatch {
         }
         let named = [&self.scheme, &self.method, &self.authority];
         let by_name = self.headers.0.iter().chain(&self.query_params.0).map(|(_, by)| by);
-        for by in named.into_iter().flatten().chain(by_name) {
+        for by in named.into_iter().flatten().map(Box::as_ref).chain(by_name) {
             by.check(Leave::Nothing, cx);
         }
         for (_, by) in &self.without_headers.0 {

@@ -14,6 +14,8 @@
 //! The digest at the end finds damage at once; each object is checked against its own name again when it is read, so
 //! that a file which was made to deceive gains nothing by matching its own end.
 
+use std::io::{self, BufWriter, Write};
+
 use bytes::Bytes;
 
 use super::codec::{BadBytes, Reader};
@@ -28,23 +30,59 @@ pub const VERSION: u32 = 1;
 /// The bytes of a snapshot's file.
 #[must_use]
 pub fn write(snapshot: &Snapshot) -> Vec<u8> {
-    let mut out = Vec::new();
-    out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&VERSION.to_le_bytes());
+    let mut out = Vec::with_capacity(length(snapshot));
+    write_to(snapshot, &mut out).expect("memory takes every byte");
+    out
+}
+
+/// How many bytes a snapshot's file has.
+#[must_use]
+pub fn length(snapshot: &Snapshot) -> usize {
+    48 + snapshot.objects.iter().map(|(_, bytes)| 36 + bytes.len()).sum::<usize>() + 32
+}
+
+/// Writes a snapshot's file piece by piece: it is nowhere in memory as a whole.
+///
+/// # Errors
+/// Of the writer.
+pub fn write_to(snapshot: &Snapshot, out: impl Write) -> io::Result<()> {
+    /// Digests of many bytes at once are found faster.
+    const PIECE: usize = 64 * 1024;
+    let mut out = BufWriter::with_capacity(PIECE, Checked { out, sum: blake3::Hasher::new() });
+    out.write_all(MAGIC)?;
+    out.write_all(&VERSION.to_le_bytes())?;
     let count = u32::try_from(snapshot.objects.len()).expect("a mesh has fewer than 2^32 objects");
-    out.extend_from_slice(&count.to_le_bytes());
-    out.extend_from_slice(&snapshot.id.0);
+    out.write_all(&count.to_le_bytes())?;
+    out.write_all(&snapshot.id.0)?;
     for (digest, bytes) in snapshot.objects.iter() {
-        out.extend_from_slice(&digest.0);
+        out.write_all(&digest.0)?;
         let length = u32::try_from(bytes.len()).expect("an object is far smaller than 4 GiB");
-        out.extend_from_slice(&length.to_le_bytes());
+        out.write_all(&length.to_le_bytes())?;
     }
     for (_, bytes) in snapshot.objects.iter() {
-        out.extend_from_slice(bytes);
+        out.write_all(bytes)?;
     }
-    let checksum = Digest::of(&out);
-    out.extend_from_slice(&checksum.0);
-    out
+    let Checked { mut out, sum } = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    out.write_all(sum.finalize().as_bytes())?;
+    out.flush()
+}
+
+/// Knows the digest of everything that was written.
+struct Checked<W> {
+    out: W,
+    sum: blake3::Hasher,
+}
+
+impl<W: Write> Write for Checked<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.sum.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 /// Reads the bytes of a snapshot's file, as far as the file itself goes: [`Snapshot::verify`] checks the objects.

@@ -1,7 +1,7 @@
 //! `taut compile`: a mesh becomes a snapshot's file.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::process::ExitCode;
@@ -33,19 +33,20 @@ pub(crate) fn run(args: &Compile, output: &mut Output) -> Result<ExitCode, Failu
     if let Some(commit) = &sources.commit {
         compiled.source_map.commit = commit.id.as_str().into();
     }
-    let bytes = file::write(snapshot);
     let mut map = Vec::new();
     compiled.source_map.encode(&mut map);
     let mut map_path = args.output.clone().into_os_string();
     map_path.push(".map");
     write_whole(Path::new(&map_path), &map)?;
-    write_whole(&args.output, &bytes)?;
+    drop(map);
+    write_whole_with(&args.output, |out| file::write_to(snapshot, out))?;
+    let bytes = file::length(snapshot);
     let workloads = snapshot.workloads()?.len();
     match args.format {
         Format::Json => output.line(
             &json!({
                 "snapshot": snapshot.id.to_string(),
-                "bytes": bytes.len(),
+                "bytes": bytes,
                 "objects": snapshot.objects.len(),
                 "workloads": workloads,
                 "resources": compiled.counts.resources,
@@ -53,10 +54,9 @@ pub(crate) fn run(args: &Compile, output: &mut Output) -> Result<ExitCode, Failu
             .to_string(),
         ),
         Format::Human => output.line(&format!(
-            "snapshot {}: {} objects for {workloads} workloads, {} bytes, from {} resources",
+            "snapshot {}: {} objects for {workloads} workloads, {bytes} bytes, from {} resources",
             snapshot.id.short(),
             snapshot.objects.len(),
-            bytes.len(),
             compiled.counts.resources
         )),
     }
@@ -65,13 +65,18 @@ pub(crate) fn run(args: &Compile, output: &mut Output) -> Result<ExitCode, Failu
 
 /// Writes a file whole or not at all: under another name first, which then takes its place.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_whole_with(path, |out| out.write_all(bytes))
+}
+
+/// The same, of what is written piece by piece.
+fn write_whole_with(path: &Path, write: impl FnOnce(&mut fs::File) -> io::Result<()>) -> Result<(), Failure> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let failed = |error: std::io::Error| Failure(format!("{} could not be written: {error}", path.display()));
+    let failed = |error: io::Error| Failure(format!("{} could not be written: {error}", path.display()));
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    write(file.as_file_mut()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }

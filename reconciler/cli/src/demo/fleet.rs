@@ -240,12 +240,11 @@ impl Fleet {
     pub(super) async fn end(&mut self) {
         let (last, first): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.running).into_iter().partition(|(name, _)| ["reconciler", "ca"].contains(name));
-        for ending in [first, last] {
-            let mut ending: Vec<Child> = ending.into_iter().map(|(_, child)| child).collect();
-            for child in &mut ending {
+        for mut ending in [first, last] {
+            for (_, child) in &mut ending {
                 drop(child.stdin.take());
             }
-            for mut child in ending {
+            for (_, mut child) in ending {
                 if timeout(END_MAX, child.wait()).await.is_err() {
                     let _ = child.kill().await;
                 }

@@ -23,8 +23,8 @@ impl Finding<'_> {
     pub(crate) fn resource(&self) -> String {
         let Some(subject) = &self.problem.subject else { return String::new() };
         match &subject.namespace {
-            Some(namespace) => format!("{} {namespace}/{}", subject.kind, subject.name),
-            None => format!("{} {}", subject.kind, subject.name),
+            Some(namespace) => format!("{} {namespace}/{}", subject.kind(), subject.name),
+            None => format!("{} {}", subject.kind(), subject.name),
         }
     }
 

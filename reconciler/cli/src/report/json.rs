@@ -25,8 +25,8 @@ pub(crate) fn report(problems: &[Problem], sources: &SourceSet, counts: Counts) 
 fn finding(problem: &Problem, sources: &SourceSet) -> Value {
     let resource = problem.subject.as_ref().map(|subject| {
         json!({
-            "apiVersion": subject.api_version.as_str(),
-            "kind": subject.kind.as_str(),
+            "apiVersion": subject.api_version().as_str(),
+            "kind": subject.kind().as_str(),
             "namespace": subject.namespace.as_deref(),
             "name": subject.name.as_str(),
         })

@@ -8,7 +8,7 @@ use crate::check::{Check, about, full_name, place_of, related};
 use crate::mesh::Mesh;
 use crate::mesh::Of;
 use crate::{Pod, Protocol, ServicePort, Target, Text};
-use taut_resources::{Action, AuthorizationPolicy, Labels, Operation};
+use taut_resources::{Action, AuthorizationPolicy, Labels, List, Operation};
 
 static RULE: Rule = Rule {
     code: "taut::authz::http_on_tcp",
@@ -80,7 +80,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
             let Some((pod, port)) = found else { continue };
             let message = format!(
                 "port {port} of the {} `{}` does not speak HTTP: all of its connections would be denied",
-                pod.resource.subject.kind,
+                pod.resource.subject.kind(),
                 full_name(pod.resource)
             );
             let help = "add `ports:` with the ports that speak HTTP, as the workload numbers them".into();
@@ -104,7 +104,7 @@ fn opaque_port<'m, 'r>(
     policy: &'m Of<'r, AuthorizationPolicy>,
     operation: &Operation,
 ) -> Option<(&'m Pod<'r>, String)> {
-    static EVERYONE: Labels = Labels(Vec::new());
+    static EVERYONE: Labels = Labels(List::new());
     let everywhere = *policy.namespace() == mesh.settings.root_namespace;
     let labels = policy.spec.selector.as_ref().map_or(&EVERYONE, |selector| &selector.match_labels);
     let namespace = (!everywhere).then(|| policy.namespace().as_str());

@@ -51,12 +51,12 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         let everywhere = *policy.namespace() == mesh.settings.root_namespace;
         let attached = policy.spec.target_ref.is_some() || !policy.spec.target_refs.is_empty();
         let namespace = (!everywhere).then(|| policy.namespace().as_str());
-        let place = if everywhere { "the mesh".to_owned() } else { format!("`{}`", policy.namespace()) };
+        let place = || if everywhere { "the mesh".to_owned() } else { format!("`{}`", policy.namespace()) };
         let labels = policy.spec.selector.as_ref().map(|selector| &selector.match_labels);
         let Some(labels) = labels.filter(|labels| !labels.is_empty()) else {
             let mut inside = mesh.pods.within(policy.namespace());
             if !everywhere && !attached && !inside.any(|pod| mesh.is_meshed(pod)) {
-                let message = format!("no workload of the mesh is in {place}");
+                let message = format!("no workload of the mesh is in {}", place());
                 let help = "put it into the namespace of the workloads, or delete it".into();
                 problems.push(about(policy, &RULE, name_of(policy.resource), message, help));
             }
@@ -65,7 +65,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         if mesh.pods.selected(namespace, labels).any(|pod| mesh.is_meshed(pod)) {
             continue;
         }
-        let message = format!("no workload of {place} has the labels {}", shown_labels(labels));
+        let message = format!("no workload of {} has the labels {}", place(), shown_labels(labels));
         let span = span_of_labels(labels).unwrap_or(policy.spec.span);
         let problem = about(policy, &RULE, span, message, "correct the labels, or delete the policy".into());
         problems.push(Problem { label: "this selector".into(), ..problem });

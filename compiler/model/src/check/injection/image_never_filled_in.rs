@@ -70,7 +70,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         .inventory
         .webhooks
         .iter()
-        .filter(|it| it.resource.subject.kind == "MutatingWebhookConfiguration")
+        .filter(|it| it.resource.subject.kind() == "MutatingWebhookConfiguration")
         .flat_map(|it| &it.spec.webhooks)
         .filter(|webhook| webhook.name.as_ref().is_some_and(|name| name.ends_with("istio.io")))
         .collect();

@@ -59,6 +59,9 @@ pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 /// The label that the pods of such gateways have.
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
+    if !mesh.pods.all().iter().any(|pod| pod.labels.get(GATEWAY_NAME).is_some()) {
+        return; // as in most meshes: nobody need be looked for
+    }
     let inventory = &mesh.inventory;
     let policies = inventory.authorization_policies.iter().map(|it| (it.resource, it.spec.selector.as_ref()));
     let tokens = inventory.request_authentications.iter().map(|it| (it.resource, it.spec.selector.as_ref()));

@@ -1,11 +1,11 @@
 //! A network of MeshNetworks whose endpoints come from a cluster that is not known.
 
-use taut_source::{Problem, Problems, Rule, Severity, Stage};
+use std::collections::BTreeSet;
+
+use taut_source::{Place, Problem, Problems, Rule, Severity, Stage, Subject, Text, TypeMeta};
 
 use crate::check::Check;
 use crate::mesh::Mesh;
-use std::collections::BTreeSet;
-use taut_source::{Place, Subject};
 
 static RULE: Rule = Rule {
     code: "taut::mesh_wide::unknown_registry",
@@ -47,12 +47,8 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         .flat_map(|secret| secret.spec.data.iter().chain(secret.spec.string_data.iter()))
         .map(|(name, _)| name.as_str())
         .collect();
-    let subject = Subject {
-        api_version: "".into(),
-        kind: "MeshNetworks".into(),
-        namespace: Some(mesh.settings.root_namespace.clone()),
-        name: "meshnetworks".into(),
-    };
+    let of = TypeMeta { api_version: Text::default(), kind: "MeshNetworks".into() };
+    let subject = Subject::new(of, Some(mesh.settings.root_namespace.clone()), "meshnetworks".into());
     for (name, network) in &networks.networks.0 {
         for registry in network.endpoints.iter().filter_map(|endpoints| endpoints.from_registry.as_ref()) {
             if registry.is_empty() || OWN.contains(&registry.as_str()) || clusters.contains(registry.as_str()) {

@@ -34,7 +34,7 @@ pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     for (earlier, counts) in &mesh.inventory.replaced {
-        let message = format!("the {} `{}` is declared twice", earlier.subject.kind, full_name(earlier));
+        let message = format!("the {} `{}` is declared twice", earlier.subject.kind(), full_name(earlier));
         let help = "delete one of them, or give it another name";
         problems.push(Problem {
             label: "declared here".into(),

@@ -120,13 +120,13 @@ pub(super) struct Annotation<'r> {
 impl Annotation<'_> {
     /// Whether it is one of Istio's, on a kind that it belongs on.
     pub(super) fn is_at_home(&self) -> bool {
-        self.known.is_some_and(|known| known.kinds.contains(&self.resource.subject.kind.as_str()))
+        self.known.is_some_and(|known| known.kinds.contains(&self.resource.subject.kind().as_str()))
     }
 }
 
 /// Every annotation with a name of Istio's, of the kinds that are looked at.
 pub(super) fn annotations<'m>(mesh: &'m Mesh<'_>) -> impl Iterator<Item = Annotation<'m>> {
-    let looked_at = mesh.inventory.all.iter().filter(|it| KINDS.contains(&it.subject.kind.as_str()));
+    let looked_at = mesh.inventory.all.iter().filter(|it| KINDS.contains(&it.subject.kind().as_str()));
     let annotations = looked_at.flat_map(|it| it.meta.annotations.0.iter().map(|(name, value)| (*it, name, value)));
     annotations.filter(|(_, name, _)| is_istios(name)).map(|(resource, name, value)| {
         let known = KNOWN.iter().find(|known| known.name == name.as_str());

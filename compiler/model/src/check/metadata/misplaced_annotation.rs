@@ -39,7 +39,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         if annotation.is_at_home() || known.kinds.contains(&"Any") {
             continue;
         }
-        let kind = &annotation.resource.subject.kind;
+        let kind = annotation.resource.subject.kind();
         let message = format!("`{}` means nothing on a {kind}", known.name);
         let help = match (kind.as_str(), known.kinds) {
             ("Deployment", ["Pod"]) => "move it to `spec.template.metadata.annotations`".into(),

@@ -35,7 +35,7 @@ pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 /// Which conditions count, by kind. Conditions of Istio's own carry its name in front.
 fn counting(resource: &Resource) -> &'static [&'static str] {
-    match (&resource.spec, resource.subject.kind.as_str()) {
+    match (&resource.spec, resource.subject.kind().as_str()) {
         (Spec::Service(_) | Spec::ServiceEntry(_) | Spec::WorkloadEntry(_), _) => &["WaypointBound"],
         (Spec::AuthorizationPolicy(_), _) => &["ZtunnelAccepted", "WaypointAccepted"],
         (Spec::KubernetesGateway(_) | Spec::HttpRoute(_) | Spec::GrpcRoute(_), _) => {

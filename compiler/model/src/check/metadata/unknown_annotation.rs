@@ -38,7 +38,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         let name = annotation.name;
         let alike =
             |known: &&str| known.eq_ignore_ascii_case(name) || known.rsplit('/').next() == name.rsplit('/').next();
-        let help = match names_for(&annotation.resource.subject.kind).find(alike) {
+        let help = match names_for(annotation.resource.subject.kind()).find(alike) {
             Some(known) => format!("did you mean `{known}`?"),
             None => "take it away, or correct its name".into(),
         };

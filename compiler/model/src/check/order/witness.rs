@@ -90,9 +90,9 @@ fn is_met(it: &HttpMatch, request: &Witness) -> Result<bool, Unknown> {
     let header = |name: &str| {
         request.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     };
-    let mut met = text_is(it.uri.as_ref(), &request.path)?
-        && text_is(it.method.as_ref(), &request.method)?
-        && text_is(it.authority.as_ref(), &request.host)?;
+    let mut met = text_is(it.uri.as_deref(), &request.path)?
+        && text_is(it.method.as_deref(), &request.method)?
+        && text_is(it.authority.as_deref(), &request.host)?;
     for (name, wanted) in &it.headers.0 {
         met &= match header(&name.value) {
             None => false,
@@ -128,16 +128,16 @@ fn request_for(it: &HttpMatch, plain: &Witness) -> Option<Witness> {
     let headers = it.headers.0.iter();
     let headers = headers.map(|(name, wanted)| Some((name.value.to_string(), text(Some(wanted), "")?)));
     Some(Witness {
-        method: text(it.method.as_ref(), &plain.method)?,
-        host: text(it.authority.as_ref(), &plain.host)?,
-        path: text(it.uri.as_ref(), &plain.path)?,
+        method: text(it.method.as_deref(), &plain.method)?,
+        host: text(it.authority.as_deref(), &plain.host)?,
+        path: text(it.uri.as_deref(), &plain.path)?,
         headers: headers.collect::<Option<_>>()?,
     })
 }
 
 fn takes_all(rule: &HttpRoute) -> bool {
     let everything = |it: &HttpMatch| {
-        let path = it.uri.as_ref().is_none_or(|uri| matches!(&uri.by, MatchBy::Prefix(prefix) if prefix == "/"));
+        let path = it.uri.as_deref().is_none_or(|uri| matches!(&uri.by, MatchBy::Prefix(prefix) if prefix == "/"));
         path && it.headers.0.is_empty()
             && it.without_headers.0.is_empty()
             && it.query_params.0.is_empty()

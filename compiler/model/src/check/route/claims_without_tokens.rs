@@ -100,7 +100,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
             for pod in mesh.pods.selected(None, &gateway.spec.selector).filter(|pod| !checks_tokens(mesh, pod)) {
                 let message = format!(
                     "the {} `{}` checks no tokens, so no request has claims there",
-                    pod.resource.subject.kind,
+                    pod.resource.subject.kind(),
                     full_name(pod.resource)
                 );
                 let help = "write a RequestAuthentication that selects it, in its namespace".into();

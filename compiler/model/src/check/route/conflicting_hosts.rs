@@ -72,8 +72,7 @@ type Claim = (usize, usize);
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     let mut claims: BTreeMap<(Scope<'_>, &str), Vec<Claim>> = BTreeMap::new();
-    for (number, routing) in mesh.routings.iter().enumerate().filter(|(_, it)| !it.made && it.gateways.contains("mesh"))
-    {
+    for (number, routing) in mesh.routings.iter().enumerate().filter(|(_, it)| !it.made && it.is_used_by("mesh")) {
         let scopes: Vec<Scope<'_>> = match &routing.visibility {
             Visibility::Public => vec![Scope::Everybody],
             Visibility::Only(only) => only.iter().map(|namespace| Scope::Namespace(namespace)).collect(),

@@ -48,7 +48,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for routing in mesh.written_routings().filter(|it| it.gateways.contains("mesh") && !it.of.spec.http.is_empty()) {
+    for routing in mesh.written_routings().filter(|it| it.is_used_by("mesh") && !it.of.spec.http.is_empty()) {
         for (host, written) in routing.hosts.iter().zip(&routing.of.spec.hosts) {
             if is_wildcard(host) {
                 continue;

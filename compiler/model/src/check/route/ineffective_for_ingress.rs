@@ -88,7 +88,7 @@ spec:
 pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
-    for routing in mesh.written_routings().filter(|routing| !routing.gateways.contains("mesh")) {
+    for routing in mesh.written_routings().filter(|routing| !routing.is_used_by("mesh")) {
         let mut said = BTreeSet::new();
         for rule in &routing.of.spec.http {
             for to in &rule.route {
@@ -123,5 +123,5 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
 fn has_subsets(routing: &Routing<'_>, host: &str, settings: &crate::Settings) -> bool {
     let destinations = routing.of.spec.http.iter().flat_map(|rule| &rule.route).map(|to| &to.destination);
     let mut named = destinations.filter(|to| to.subset.as_ref().is_some_and(|subset| !subset.is_empty()));
-    routing.gateways.contains("mesh") && named.any(|to| expand(&to.host, routing.of.namespace(), settings) == host)
+    routing.is_used_by("mesh") && named.any(|to| expand(&to.host, routing.of.namespace(), settings) == host)
 }

@@ -98,7 +98,7 @@ fn look_through(rules: &[Rule<'_>], findings: &mut Findings) {
 }
 
 fn prefix_of(it: &HttpMatch) -> Option<&str> {
-    match &it.uri.as_ref()?.by {
+    match &it.uri.as_deref()?.by {
         MatchBy::Prefix(prefix) => Some(prefix.as_str()),
         _ => None,
     }
@@ -116,8 +116,8 @@ fn takes(wide: &HttpMatch, wide_prefix: &str, narrow: &HttpMatch, narrow_prefix:
         && narrow_prefix.starts_with(wide_prefix)
         && port(wide) == port(narrow)
         // A match without a method is for GET here: Istio compares what people mostly send.
-        && text_of(wide.method.as_ref(), "GET") == text_of(narrow.method.as_ref(), "GET")
-        && covers_text(text_of(wide.authority.as_ref(), ""), text_of(narrow.authority.as_ref(), ""))
+        && text_of(wide.method.as_deref(), "GET") == text_of(narrow.method.as_deref(), "GET")
+        && covers_text(text_of(wide.authority.as_deref(), ""), text_of(narrow.authority.as_deref(), ""))
         && names(&wide.headers) == names(&narrow.headers)
         && names(&wide.query_params) == names(&narrow.query_params)
         && names(&wide.without_headers) == names(&narrow.without_headers)
@@ -152,10 +152,10 @@ fn http_key(it: &HttpMatch) -> String {
     };
     format!(
         "{} {} {} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
-        word(it.uri.as_ref()),
-        word(it.scheme.as_ref()),
-        word(it.method.as_ref()),
-        word(it.authority.as_ref()),
+        word(it.uri.as_deref()),
+        word(it.scheme.as_deref()),
+        word(it.method.as_deref()),
+        word(it.authority.as_deref()),
         map(&it.headers),
         map(&it.query_params),
         map(&it.without_headers),

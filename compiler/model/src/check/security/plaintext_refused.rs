@@ -82,7 +82,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         let mut pods = mesh.pods.selected(Some(&service.namespace), selector);
         let strict = pods.find_map(|pod| Some((pod, strict_policy(mesh, pod)?)));
         let Some((pod, policy)) = strict else { continue };
-        let message = format!("the {} `{}` accepts mTLS alone", pod.resource.subject.kind, full_name(pod.resource));
+        let message = format!("the {} `{}` accepts mTLS alone", pod.resource.subject.kind(), full_name(pod.resource));
         let mode = tls.mode.map_or(tls.span, |mode| mode.span);
         problems.push(Problem {
             label: "plaintext".into(),

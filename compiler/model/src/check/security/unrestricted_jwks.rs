@@ -56,7 +56,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         return;
     }
     let control_plane = |pod: &&Pod<'_>| {
-        pod.resource.subject.kind == "Deployment"
+        pod.resource.subject.kind() == "Deployment"
             && pod.resource.meta.labels.get("app").is_some_and(|app| app == "istiod")
     };
     for pod in mesh.pods.all().iter().filter(control_plane) {

@@ -17,15 +17,15 @@ pub(super) fn is_generated(mesh: &Mesh<'_>, service: &Resource) -> bool {
 
 /// What a port speaks.
 pub(super) fn protocol_of(port: &ServicePort) -> Protocol {
-    let text = |field: &Option<At<Text>>| field.as_ref().map(|it| it.value.clone());
+    let text = |field: Option<&At<Text>>| field.map(|it| it.value.clone());
     let transport = port.protocol.map(|transport| transport.value.word());
-    let name = text(&port.name).unwrap_or_default();
-    Protocol::of_service_port(port.port.0, &name, text(&port.app_protocol).as_deref(), transport)
+    let (name, app) = (text(port.name.as_ref()).unwrap_or_default(), text(port.app_protocol.as_deref()));
+    Protocol::of_service_port(port.port.0, &name, app.as_deref(), transport)
 }
 
 /// Where the name of a port is written, or the port.
 pub(super) fn span_of_name(port: &ServicePort) -> Span {
-    port.app_protocol.as_ref().or(port.name.as_ref()).map_or(port.span, |name| name.span)
+    port.app_protocol.as_deref().or(port.name.as_ref()).map_or(port.span, |name| name.span)
 }
 
 /// What a port calls itself.

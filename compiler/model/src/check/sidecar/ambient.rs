@@ -45,7 +45,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
                 .pods
                 .selected(Some(sidecar.namespace()), labels)
                 .find(|pod| mesh.is_ambient(pod))
-                .map(|pod| format!("the {} `{}`", pod.resource.subject.kind, full_name(pod.resource))),
+                .map(|pod| format!("the {} `{}`", pod.resource.subject.kind(), full_name(pod.resource))),
             None => (mesh.namespace_mode(sidecar.namespace()) == NamespaceMode::Ambient)
                 .then(|| format!("the namespace `{}`", sidecar.namespace())),
         };

@@ -1,7 +1,7 @@
 //! Traces and access logs that go to nobody.
 
 use taut_resources::{ENVOY_LOG, ExtensionProvider};
-use taut_source::{Place, Problem, Problems, Rule, Severity, Stage, Subject, Text};
+use taut_source::{Place, Problem, Problems, Rule, Severity, Stage, Subject, Text, TypeMeta};
 
 use crate::check::{Check, about};
 use crate::mesh::Mesh;
@@ -72,12 +72,8 @@ fn default_provider(mesh: &Mesh<'_>, problems: &mut Problems) {
     let Some((name, provider)) = named.filter_map(|name| Some((name, known(name)?))).next() else { return };
     let to = traced_to(provider);
     let Some(message) = to.and_then(|to| nowhere(mesh, provider, to, &mesh.settings.root_namespace)) else { return };
-    let subject = Subject {
-        api_version: "".into(),
-        kind: "MeshConfig".into(),
-        namespace: Some(mesh.settings.root_namespace.clone()),
-        name: "meshconfig".into(),
-    };
+    let of = TypeMeta { api_version: Text::default(), kind: "MeshConfig".into() };
+    let subject = Subject::new(of, Some(mesh.settings.root_namespace.clone()), "meshconfig".into());
     let at = Place { file, span: name.span };
     problems.push(Problem { subject: Some(subject), help: DECLARE.into(), ..RULE.at(at, message) });
 }

@@ -8,7 +8,7 @@ use crate::mesh::{Mesh, Of};
 pub(super) fn external_webhooks<'m, 'r>(
     mesh: &'m Mesh<'r>,
 ) -> impl Iterator<Item = (&'m Of<'r, WebhookConfiguration>, &'r Webhook)> {
-    let of_control_plane = |of: &&Of<'r, WebhookConfiguration>| match of.resource.subject.kind.as_str() {
+    let of_control_plane = |of: &&Of<'r, WebhookConfiguration>| match of.resource.subject.kind().as_str() {
         "ValidatingWebhookConfiguration" => {
             of.name().starts_with("istio-validator") || of.name() == "istiod-default-validator"
         }

@@ -48,7 +48,7 @@ pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     let mutating = mesh.inventory.webhooks.iter();
     let injectors: Vec<_> = mutating
-        .filter(|it| it.resource.subject.kind == "MutatingWebhookConfiguration")
+        .filter(|it| it.resource.subject.kind() == "MutatingWebhookConfiguration")
         .filter(|it| is_istios(it.spec) || !revisions_of(it).is_empty())
         .collect();
     let revisions: BTreeSet<&str> = injectors.iter().flat_map(|it| revisions_of(it)).collect();

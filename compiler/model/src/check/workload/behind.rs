@@ -2,6 +2,7 @@
 
 use crate::labels::HashMap;
 
+use smallvec::SmallVec;
 use taut_resources::Service;
 
 use crate::Pod;
@@ -9,6 +10,9 @@ use crate::mesh::{Mesh, Of};
 
 /// A Deployment, and the Services that select it.
 pub(crate) type Behind<'r> = (Pod<'r>, Vec<Of<'r, Service>>);
+
+/// The Services that ask for a label: nearly always one.
+type Asking<'r> = SmallVec<[Of<'r, Service>; 1]>;
 
 /// The Deployments of the mesh that several Services select, with those Services. Two checks look at them: they are found
 /// once.
@@ -18,13 +22,13 @@ pub(super) fn deployments_behind_several<'m, 'r>(mesh: &'m Mesh<'r>) -> &'m [Beh
 
 fn found<'r>(mesh: &Mesh<'r>) -> Vec<Behind<'r>> {
     // By one of the labels that a service asks for: the others are compared only then.
-    let mut asking: HashMap<(&str, &str, &str), Vec<Of<'r, Service>>> =
+    let mut asking: HashMap<(&str, &str, &str), Asking<'r>> =
         HashMap::with_capacity_and_hasher(mesh.inventory.services.len(), Default::default());
     for service in &mesh.inventory.services {
         let Some((name, value)) = service.spec.selector.iter().next() else { continue };
         asking.entry((service.namespace(), name, value)).or_default().push(*service);
     }
-    let deployments = mesh.pods.all().iter().filter(|pod| pod.resource.subject.kind == "Deployment");
+    let deployments = mesh.pods.all().iter().filter(|pod| pod.resource.subject.kind() == "Deployment");
     let behind_several = |pod: &Pod<'r>| {
         let candidates =
             pod.labels.iter().filter_map(|(name, value)| asking.get(&(pod.namespace(), name.as_str(), value.as_str())));

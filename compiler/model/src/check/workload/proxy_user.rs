@@ -47,7 +47,7 @@ fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
         let user = |security: Option<&SecurityContext>| security.and_then(|security| security.run_as_user);
         let own = |name: &str| matches!(name, "istio-proxy" | "istio-operator");
         let applications = pod.containers.iter().filter(|it| !it.name.as_ref().is_some_and(|name| own(name)));
-        let users = applications.filter_map(|it| user(it.security_context.as_ref()));
+        let users = applications.filter_map(|it| user(it.security_context.as_deref()));
         let found = user(pod.security).into_iter().chain(users).find(|user| user.value == PROXY_USER);
         let Some(found) = found else { continue };
         let message = "user 1337 is the proxy's own";

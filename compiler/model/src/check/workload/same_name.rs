@@ -44,12 +44,12 @@ pub(in crate::check) const CHECK: Check = Check { rule: &RULE, run };
 
 fn run(mesh: &Mesh<'_>, problems: &mut Problems) {
     // Two of one kind are the same object twice, of which another rule tells.
-    for (later, kept) in mesh.shadowed.iter().filter(|(later, kept)| later.subject.kind != kept.subject.kind) {
+    for (later, kept) in mesh.shadowed.iter().filter(|(later, kept)| later.subject.kind() != kept.subject.kind()) {
         let message = format!(
             "no proxy can be of the {} `{}`: a {} has that name, and counts",
-            later.subject.kind,
+            later.subject.kind(),
             full_name(later),
-            kept.subject.kind
+            kept.subject.kind()
         );
         problems.push(Problem {
             related: vec![related(place_of(kept), "this one counts")],

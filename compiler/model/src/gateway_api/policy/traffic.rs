@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use taut_resources::gateway_api::RetryConstraint;
-use taut_resources::{Duration, DurationOrZero, RetryBudget};
+use taut_resources::{Duration, DurationOrZero, List, RetryBudget};
 
 use super::{Saying, Target, destination_rule, hosts, ignored, is_ignored};
 use crate::Host;
@@ -51,7 +51,7 @@ pub(super) fn convert(world: &World<'_>, made: &mut Converted) {
                                 continue;
                             }
                             let retry_budget = Some(Box::new(budget(constraint)));
-                            let saying = Saying { tls: None, retry_budget, ports: Vec::new() };
+                            let saying = Saying { tls: None, retry_budget, ports: List::new() };
                             made.traffic.push(MadeTraffic {
                                 resource: policy.number,
                                 spec: destination_rule(spec.span, target.span, at(host.clone(), span), saying),
