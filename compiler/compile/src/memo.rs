@@ -19,6 +19,7 @@ mod layers;
 mod meeting;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use taut_resources::Resource;
@@ -65,6 +66,13 @@ struct FileBefore {
     len: usize,
     /// Whether what it holds can be taken over as it is.
     plain: bool,
+}
+
+impl FileBefore {
+    /// The numbers of its resources among all.
+    fn resources(&self) -> Range<usize> {
+        self.from..self.from + self.len
+    }
 }
 
 struct Parts {
@@ -157,7 +165,7 @@ impl Kept {
 
     fn take(&mut self, name: &Arc<str>, content: ContentId, id: FileId) -> Option<FileRead> {
         let known = self.files.remove(&(name.clone(), content))?;
-        let resources = self.resources[known.from..known.from + known.len].iter_mut().filter_map(Option::take);
+        let resources = self.resources[known.resources()].iter_mut().filter_map(Option::take);
         let resources = resources.map(|mut resource| {
             if resource.file != id {
                 Arc::make_mut(&mut resource).file = id;

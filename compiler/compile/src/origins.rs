@@ -125,6 +125,9 @@ impl Found {
 
     /// Sorts them, and keeps each once.
     pub(crate) fn settle(&mut self) {
+        if self.settled == self.of.len() {
+            return; // nothing has come since
+        }
         self.of.sort_unstable();
         self.of.dedup();
         self.settled = self.of.len();

@@ -34,7 +34,7 @@ fn whole(title: &str, mut schema: Value) -> Value {
 pub fn field_table() -> String {
     let mut text = String::new();
     for kind in KINDS {
-        let versions: Vec<String> = kind.api_versions().collect();
+        let versions: Vec<&str> = kind.api_versions().collect();
         let _ = writeln!(text, "\n### {} ({})\n", kind.name, versions.join(", "));
         let _ = writeln!(text, "{}", what_becomes_of(kind));
         if matches!(kind.support, Support::Carried | Support::Read) {

@@ -218,8 +218,8 @@ kinds! {
 
 impl Kind {
     /// `networking.istio.io/v1`, for each version, newest first.
-    pub fn api_versions(&self) -> impl Iterator<Item = String> {
-        self.versions.iter().map(|version| api_version(self.group, version))
+    pub fn api_versions(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.types.iter().map(|served| served.api_version.as_str())
     }
 
     /// The name of its file of JSON Schema.
@@ -233,7 +233,7 @@ impl Kind {
     #[must_use]
     pub fn schema(&self) -> Value {
         let spec = (self.spec_schema)();
-        let versions: Vec<String> = self.api_versions().collect();
+        let versions: Vec<&str> = self.api_versions().collect();
         let mut properties = Map::new();
         properties.insert("apiVersion".into(), json!({"type": "string", "enum": versions}));
         properties.insert("kind".into(), json!({"const": self.name}));
@@ -264,8 +264,4 @@ impl Kind {
         }
         schema
     }
-}
-
-pub(crate) fn api_version(group: &str, version: &str) -> String {
-    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
 }

@@ -116,7 +116,7 @@ fn read_object(
     };
     let Some(known) = known else { return unknown_kind(node, group, kind, &mut cx) };
     if !known.versions.contains(&version) {
-        let served: Vec<String> = known.api_versions().collect();
+        let served: Vec<&str> = known.api_versions().collect();
         let span = node.get("apiVersion").map_or(node.span(), Node::span);
         let message = format!("`{kind}` has no version `{version}`");
         cx.report(&rules::UNKNOWN_VERSION, span, message, format!("write one of: {}", served.join(", ")));
@@ -192,7 +192,7 @@ fn unknown_kind(node: Node<'_>, group: &str, kind: &str, cx: &mut Reader<'_>) ->
     if !MESH_GROUPS.contains(&group) {
         // A kind that only the mesh has, without the group that says so.
         let named = KINDS.iter().filter(|known| known.name == kind && MESH_GROUPS.contains(&known.group));
-        let groups: Vec<String> = named.flat_map(Kind::api_versions).collect();
+        let groups: Vec<&str> = named.flat_map(Kind::api_versions).collect();
         if node.get("apiVersion").is_none_or(Node::is_null) && !groups.is_empty() {
             let message = format!("this {kind} has no apiVersion");
             cx.report(&rules::NOT_A_RESOURCE, node.span(), message, format!("add one of: {}", groups.join(", ")));

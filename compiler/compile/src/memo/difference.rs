@@ -74,10 +74,7 @@ impl Before {
             let old = std::mem::replace(&mut read.resources[number as usize], resource.clone());
             parts.index.replace(number, &old, resource, &parts.known.settings);
         }
-        let of_file = |file: FileId| {
-            let known = &files[file.0 as usize];
-            &read.resources[known.from..known.from + known.len]
-        };
+        let of_file = |file: FileId| &read.resources[files[file.0 as usize].resources()];
         let origins = &parts.known.origins;
         difference.enter_places(&mut compiled.source_map, (origins, of_file), views, [before, sources], is_changed);
         enter_problems(&mut compiled.problems, found, mentions);
@@ -167,8 +164,8 @@ fn around(
     parts: &super::Parts,
     meeting: bool,
 ) -> Option<Around> {
-    let of_file = |file: &usize| files[*file].from..files[*file].from + files[*file].len;
-    let edited = changed.iter().flat_map(of_file).filter_map(|number| u32::try_from(number).ok());
+    let edited = changed.iter().flat_map(|file| files[*file].resources());
+    let edited = edited.filter_map(|number| u32::try_from(number).ok());
     let both = |number: u32| {
         [Some(resources[number as usize].as_ref()), replaced.get(&number).map(|resource| resource.as_ref())]
     };

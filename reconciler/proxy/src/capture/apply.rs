@@ -73,7 +73,7 @@ fn run(tool: &'static str, arguments: &[&str], input: &str) -> Result<Option<Str
     let mut child = match spawned {
         Ok(child) => child,
         // A folder of PATH that may not be looked into hides that a tool is in none of them.
-        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied].contains(&error.kind()) => {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {
             return Ok(None);
         }
         Err(source) => return Err(CaptureError::Tool { tool, source }),
